@@ -1,0 +1,184 @@
+"""The registry of handlers that users write."""
+
+import inspect
+import math
+import typing
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, overload
+
+from worker.errors import HandlerError
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+Validate = Callable[[Any], Any]
+
+_PARAMETERS = ("payload", "config", "job")
+_PLAIN = (inspect.Parameter.empty, Any, object, dict, dict[str, Any], Mapping, Mapping[str, Any])
+
+
+@dataclass(eq=False)
+class Handler:
+    """One registered function: what it takes, and how its jobs run where their config is silent.
+
+    `options` are the decorator's own, a subset of the policy's names.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    options: dict[str, Any]
+    is_async: bool
+    takes: frozenset[str]
+    payload_type: Any = field(default=None, init=False)
+    config_type: Any = field(default=None, init=False)
+
+    def resolve(self) -> None:
+        """Resolve the annotations, which may name types defined further down the module.
+
+        Raises HandlerError where one can't be resolved.
+        """
+        try:
+            hints = typing.get_type_hints(_annotated(self.function), include_extras=True)
+        except Exception as error:
+            raise HandlerError(f"handler {self.name!r}: its annotations fail: {error}") from error
+        self.payload_type = hints.get("payload", Any)
+        self.config_type = hints.get("config", Any)
+
+    @property
+    def config_is_plain(self) -> bool:
+        """Whether the config is handed over as plain JSON values, with nothing to validate."""
+        return self.config_type in _PLAIN
+
+    def arguments(self, payload: Any, config: Any, job: Any) -> dict[str, Any]:
+        """Those of the three that the function takes."""
+        takes, chosen = self.takes, {}
+        if "payload" in takes:
+            chosen["payload"] = payload
+        if "config" in takes:
+            chosen["config"] = config
+        if "job" in takes:
+            chosen["job"] = job
+        return chosen
+
+
+class App:
+    """Collects handlers. Making one opens nothing and reads nothing.
+
+    ```python
+    app = App()
+
+    @app.handler
+    async def resize(payload: Image, config: Size) -> dict: ...
+    ```
+    """
+
+    def __init__(self) -> None:
+        self.handlers: dict[str, Handler] = {}
+
+    @overload
+    def handler(self, function: Function, /) -> Function: ...
+
+    @overload
+    def handler(
+        self,
+        name: str | None = None,
+        /,
+        *,
+        timeout: float | None = None,
+        max_attempts: int | None = None,
+        backoff: Mapping[str, float] | None = None,
+        result_ttl: float | None = None,
+    ) -> Callable[[Function], Function]: ...
+
+    def handler(
+        self, function_or_name: Callable[..., Any] | str | None = None, /, **options: Any
+    ) -> Any:
+        """Register a function as the handler of the jobs that name it; gives it back unchanged.
+
+        The name is the function's own unless given. `timeout` and `result_ttl` are in seconds,
+        `backoff` is a mapping of `base`, `factor` and `max`. Raises HandlerError for parameters
+        other than `payload`, `config` and `job`, for options out of range, and for a name twice.
+        """
+        if callable(function_or_name):
+            self._register(getattr(function_or_name, "__name__", None), function_or_name, {})
+            return function_or_name
+        if function_or_name is not None and not (
+            isinstance(function_or_name, str) and function_or_name
+        ):
+            raise HandlerError(f"a handler's name must be a string, not {function_or_name!r}")
+
+        def register(function: Function) -> Function:
+            name = function_or_name or getattr(function, "__name__", None)
+            self._register(name, function, options)
+            return function
+
+        return register
+
+    def _register(self, name: str | None, function: Any, options: dict[str, Any]) -> None:
+        if not name:
+            raise HandlerError(f"{function!r} has no name of its own: @app.handler('a_name')")
+        if name in self.handlers:
+            raise HandlerError(f"handler {name!r} is registered twice")
+        if not callable(function):
+            raise HandlerError(f"handler {name!r} must be a function, not {function!r}")
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise HandlerError(f"handler {name!r} must return its result: it is a generator")
+        kept = {key: value for key, value in options.items() if value is not None}
+        _check_options(name, kept)
+        self.handlers[name] = Handler(
+            name=name,
+            function=function,
+            options=kept,
+            is_async=inspect.iscoroutinefunction(_annotated(function)),
+            takes=_parameters(name, function),
+        )
+
+
+def _annotated(function: Any) -> Any:
+    """What carries the annotations: the function itself, or what stands behind a callable object."""
+    if inspect.isroutine(function) or inspect.isclass(function):
+        return inspect.unwrap(function)
+    return getattr(function, "func", None) or type(function).__call__
+
+
+def _parameters(name: str, function: Callable[..., Awaitable[Any] | Any]) -> frozenset[str]:
+    taken = []
+    for parameter in inspect.signature(function).parameters.values():
+        by_name = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+        if parameter.name in _PARAMETERS and by_name:
+            taken.append(parameter.name)
+        else:
+            raise HandlerError(
+                f"handler {name!r} takes {str(parameter)!r}: a handler's parameters are any of "
+                "payload, config and job, passed by name"
+            )
+    return frozenset(taken)
+
+
+def _check_options(name: str, options: dict[str, Any]) -> None:
+    """Check by hand what pydantic checks later, so that `import worker` need not import it."""
+
+    def number(option: str, value: Any, least: float, *, above: bool = False) -> None:
+        fits = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not fits or not math.isfinite(value) or value < least or (above and value == least):
+            raise HandlerError(
+                f"handler {name!r}: {option} must be a number "
+                f"{'above' if above else 'from'} {least:g}{'' if above else ' up'}, not {value!r}"
+            )
+
+    for option, value in options.items():
+        if option in ("timeout", "result_ttl"):
+            number(option, value, 0, above=True)
+        elif option == "max_attempts":
+            number(option, value, 1)
+            if not isinstance(value, int):
+                raise HandlerError(f"handler {name!r}: max_attempts must be whole, not {value!r}")
+        elif option == "backoff" and isinstance(value, Mapping):
+            for part, seconds in value.items():
+                if part not in ("base", "factor", "max"):
+                    raise HandlerError(f"handler {name!r}: backoff has no {part!r}")
+                number(f"backoff {part}", seconds, 1 if part == "factor" else 0)
+        else:
+            raise HandlerError(
+                f"handler {name!r}: {option}={value!r} is none of timeout (s), max_attempts, "
+                "backoff (a mapping of base, factor, max) and result_ttl (s)"
+            )

@@ -1,0 +1,96 @@
+"""A handler bound to its types: validators built once, and what it makes of a config item."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic.errors import PydanticUserError
+
+from worker.app import Handler
+from worker.errors import HandlerError
+from worker.item import Item, copied
+from worker.job import ConfigInfo
+from worker.policy import Policy, PolicyChange
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a handler makes of one version of a config item.
+
+    `problem` says which attribute is wrong where the item can't be used.
+    """
+
+    value: Any
+    policy: Policy
+    info: ConfigInfo
+    stale_info: ConfigInfo
+    problem: str | None = None
+
+
+class Bound:
+    """A registered handler, ready to run.
+
+    Raises HandlerError for annotations that can't be resolved or that pydantic can't validate.
+    """
+
+    def __init__(self, handler: Handler, settings: Policy) -> None:
+        handler.resolve()
+        self.name = handler.name
+        self.function = handler.function
+        self.is_async = handler.is_async
+        self.arguments = handler.arguments
+        self.policy = PolicyChange(**handler.options).over(settings)
+        self._plain = handler.config_is_plain
+        self._takes_config = "config" in handler.takes
+        self.validate_payload = _validator(handler, "payload", handler.payload_type)
+        self._validate_config = _validator(handler, "config", handler.config_type)
+
+    def view(self, item: Item) -> View:
+        """What this handler makes of the item; worked out once for each version of it."""
+        view: View | None = item.views.get(self.name)
+        if view is None:
+            view = item.views[self.name] = self._look(item)
+        return view
+
+    def config_of(self, view: View) -> Any:
+        """The config for one run: plain values are the run's own copy, models are shared."""
+        return copied(view.value) if self._plain else view.value
+
+    def _look(self, item: Item) -> View:
+        infos = (
+            ConfigInfo(item.key, item.version, stale=False),
+            ConfigInfo(item.key, item.version, stale=True),
+        )
+        policy, problem, value = self.policy, None, item.plain if self._plain else None
+        try:
+            if item.policy is not None:
+                policy = PolicyChange.model_validate(item.policy).over(policy)
+        except ValidationError as error:
+            problem = explain(error, "policy")
+        if self._takes_config and not self._plain and problem is None:
+            try:
+                value = self._validate_config(item.exact) if self._validate_config else item.plain
+            except ValidationError as error:
+                problem = explain(error)
+        return View(value, policy, *infos, problem)
+
+
+def _validator(handler: Handler, parameter: str, annotation: Any) -> Callable[[Any], Any] | None:
+    if parameter not in handler.takes or annotation is Any:
+        return None
+    try:
+        return TypeAdapter(annotation).validator.validate_python
+    except PydanticUserError as error:
+        raise HandlerError(
+            f"handler {handler.name!r}: pydantic can't validate the type of its {parameter}: "
+            f"{error.message}"
+        ) from error
+
+
+def explain(error: ValidationError, *within: str) -> str:
+    """Which attributes are wrong and why, without quoting what they hold: that may be secret."""
+    return "; ".join(
+        f"{'.'.join(str(part) for part in (*within, *item['loc'])) or 'the whole'}: {item['msg']}"
+        for item in error.errors(include_url=False, include_input=False, include_context=False)
+    )

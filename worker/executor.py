@@ -1,0 +1,411 @@
+"""One job and its config become one outcome. Decides everything, touches no store.
+
+    raw bytes --admit--> Run --configure--> Run with a view --execute--> Outcome
+
+Each step may already know the outcome: a job that is no job, a config that can't be used. A job's
+fate depends on nothing but what is handed in here and the clock.
+"""
+
+import asyncio
+import logging
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from anyio import CapacityLimiter, to_thread
+from pydantic import ValidationError
+from pydantic_core import from_json, to_json
+
+from worker.binding import Bound, explain
+from worker.clock import RedisClock
+from worker.errors import ConfigUnavailable, Malformed, Reject, Retry
+from worker.item import Item
+from worker.job import ConfigInfo, ErrorInfo, Job, Status, continued, decode
+from worker.keys import Keys
+from worker.outcome import Outcome, Reason, bury, encode_result, finish, later, requeue
+from worker.policy import Policy
+from worker.run import Run, Verdict
+
+log = logging.getLogger("worker")
+
+MAX_MESSAGE_CHARS = 2_000
+MAX_TRACEBACK_CHARS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What holds for every job. Sizes in bytes."""
+
+    policy: Policy
+    max_job_bytes: int
+    max_result_bytes: int
+    max_crashes: int
+
+
+class Executor:
+    """Turns claimed jobs into outcomes, in the name of the worker `worker`."""
+
+    def __init__(
+        self,
+        handlers: Mapping[str, Bound],
+        limits: Limits,
+        worker: str,
+        clock: RedisClock,
+        threads: int,
+    ) -> None:
+        self._handlers = handlers
+        self._limits = limits
+        self._worker = worker
+        self._clock = clock
+        self._threads = threads
+        self._limiter: CapacityLimiter | None = None
+        self.threads_left_behind = 0
+
+    # -- before the run ------------------------------------------------------------------------
+
+    def admit(self, raw: bytes, keys: Keys) -> Run | Outcome:
+        """Decode a job and find its handler. The handler comes first: no config without one."""
+        try:
+            job = decode(raw, keys, self._limits.max_job_bytes)
+        except Malformed as error:
+            return self._bury_malformed(raw, error)
+        handler = self._handlers.get(job.handler)
+        if handler is None:
+            known = ", ".join(sorted(self._handlers)) or "none"
+            message = f"this worker has no handler {job.handler!r}; it has: {known}"
+            error_info = ErrorInfo("UnknownHandler", _cut(message, MAX_MESSAGE_CHARS))
+            return self._failed_attempt(
+                raw, job, self._limits.policy, error_info, "unknown_handler"
+            )
+        return Run(raw, keys, job, handler)
+
+    def configure(self, run: Run, item: Item, *, stale: bool) -> Outcome | None:
+        """Give the run its view of the config; an outcome where that can't be used."""
+        run.stale = stale
+        view = run.view = run.handler.view(item)
+        if item.attributes is None and run.job.names_config:
+            message = f"there is no config {run.job.config!r} in the table"
+            return self._bury(run, "config_missing", ErrorInfo("ConfigMissing", message))
+        if view.problem is not None:
+            message = f"config {run.job.config!r}: {view.problem}"
+            return self._bury(run, "config_invalid", _info("ConfigInvalid", message))
+        return None
+
+    def postpone(self, run: Run, error: ConfigUnavailable, delay: float) -> Outcome:
+        """The config can't be had now: later, with no attempt spent."""
+        log.debug("Job %r (%r) waits %.1f s: %s", run.job.id, run.job.handler, delay, error)
+        return later(run.raw, run.raw, delay)
+
+    def after_crash(self, raw: bytes, keys: Keys) -> Outcome:
+        """What becomes of a job whose worker died holding it: one more crash, or its burial.
+
+        The job that may have to be buried ran alone, if it ran: `last` leaves that to Redis.
+        """
+        try:
+            job = decode(raw, keys, self._limits.max_job_bytes)
+        except Malformed as problem:
+            return self._bury_malformed(raw, problem)
+        crashes = job.crashes + 1
+        if crashes < self._limits.max_crashes:
+            return requeue(raw, continued(raw, crashes=crashes))
+        message = f"its worker died holding it, {crashes} times now; what it does kills the process"
+        log.error("Job %r (%r): %s. It is buried if it ran alone.", job.id, job.handler, message)
+        error = ErrorInfo("Crashed", message)
+        outcome = self._final(raw, job, "crashed", error, job.attempts, None, None)
+        outcome.op = "last"
+        return outcome
+
+    def is_suspect(self, job: Job) -> bool:
+        """Whether one more crash would bury the job, so that it has to run alone."""
+        return job.crashes + 1 >= self._limits.max_crashes
+
+    # -- the run -------------------------------------------------------------------------------
+
+    async def execute(self, run: Run) -> Outcome:
+        """Run the handler and judge what came of it.
+
+        Cancelling the task cancels the handler. With `run.verdict` set to TIMEOUT first, that is a
+        failed attempt; any other cancellation goes through.
+        """
+        job, view = run.job, run.view
+        assert view is not None  # noqa: S101 - configure() came before, or this is our own fault
+        run.started_at = self._clock.now_ms()
+        if job.expires_at is not None and run.started_at >= job.expires_at:
+            return self._expired(run)
+        handler = run.handler
+        try:
+            payload = job.payload
+            if handler.validate_payload is not None:
+                payload = handler.validate_payload(payload)
+        except ValidationError as error:
+            return self._bury(run, "payload_invalid", _info("PayloadInvalid", explain(error)))
+        arguments = handler.arguments(payload, handler.config_of(view), job)
+        try:
+            if handler.is_async:
+                value = await handler.function(**arguments)
+            else:
+                value = await self._in_thread(run, arguments)
+        except asyncio.CancelledError as error:
+            if run.verdict is Verdict.TIMEOUT:
+                return self.timed_out(run)
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            # Nobody cancelled this job: the handler let an inner cancellation escape.
+            return self._raised(run, error)
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - a handler's sys.exit() must not end us
+            if run.verdict is Verdict.TIMEOUT:
+                return self.timed_out(run)
+            return self._raised(run, error)
+        if run.verdict is Verdict.TIMEOUT:
+            return self.timed_out(run)
+        return self._succeeded(run, value)
+
+    def timed_out(self, run: Run) -> Outcome:
+        """The outcome of a run over its time limit: a failed attempt."""
+        assert run.view is not None  # noqa: S101 - it was running
+        message = f"the job ran longer than its time limit of {run.view.policy.timeout:g} s"
+        return self._failed_attempt(
+            run.raw, run.job, run.view.policy, ErrorInfo("Timeout", message), "failed", run
+        )
+
+    async def _in_thread(self, run: Run, arguments: dict[str, Any]) -> Any:
+        """Run a plain function in a thread; abandon the thread when cancelled, and count it."""
+        if self._limiter is None:
+            self._limiter = CapacityLimiter(self._threads)
+        left = False
+
+        def call() -> Any:
+            try:
+                return run.handler.function(**arguments)
+            finally:
+                if left:
+                    self.threads_left_behind -= 1
+
+        try:
+            return await to_thread.run_sync(call, abandon_on_cancel=True, limiter=self._limiter)
+        except asyncio.CancelledError:
+            left = True
+            self.threads_left_behind += 1
+            log.warning(
+                "Job %r (%r): its thread can't be stopped and goes on; what it returns is dropped. "
+                "Threads left behind: %d. Give blocking calls time-outs of their own.",
+                run.job.id,
+                run.job.handler,
+                self.threads_left_behind,
+            )
+            raise
+
+    # -- after the run -------------------------------------------------------------------------
+
+    def _succeeded(self, run: Run, value: Any) -> Outcome:
+        job, view = run.job, run.view
+        assert view is not None  # noqa: S101 - it ran
+        try:
+            result = self._result(
+                job, "succeeded", value, None, job.attempts + 1, _config(run), run.started_at
+            )
+            if b"NaN" in result or b"Infinity" in result:
+                from_json(result, allow_inf_nan=False)
+        except Exception as error:  # noqa: BLE001 - a value's own code may raise anything
+            problem = _cut(f"the result has no JSON: {error}", MAX_MESSAGE_CHARS)
+            return self._bury(run, "result_invalid", ErrorInfo("ResultInvalid", problem), ran=1)
+        if len(result) > self._limits.max_result_bytes:
+            size = len(to_json(value))
+            if size > self._limits.max_result_bytes:
+                problem = (
+                    f"the result has {size:,} bytes, more than WORKER_MAX_RESULT_BYTES "
+                    f"({self._limits.max_result_bytes:,}); store it elsewhere and return where"
+                )
+                return self._bury(
+                    run, "result_too_large", ErrorInfo("ResultTooLarge", problem), ran=1
+                )
+        return finish(run.raw, job, result, view.policy.result_ttl_ms)
+
+    def _raised(self, run: Run, error: BaseException) -> Outcome:
+        assert run.view is not None  # noqa: S101 - it ran
+        info = describe(error)
+        if isinstance(error, Reject):
+            return self._bury(run, "rejected", info, ran=1)
+        delay = error.delay if isinstance(error, Retry) else None
+        return self._failed_attempt(
+            run.raw, run.job, run.view.policy, info, "failed", run, delay=delay
+        )
+
+    def _failed_attempt(
+        self,
+        raw: bytes,
+        job: Job,
+        policy: Policy,
+        error: ErrorInfo,
+        reason: Reason,
+        run: Run | None = None,
+        *,
+        delay: float | None = None,
+    ) -> Outcome:
+        attempts = job.attempts + 1
+        if attempts < policy.max_attempts:
+            delay = policy.backoff.delay(attempts) if delay is None else delay
+            log.warning(
+                "Job %r (%r) failed attempt %d of %d (%s); it runs again in %.1f s.",
+                job.id,
+                job.handler,
+                attempts,
+                policy.max_attempts,
+                error.type,
+                delay,
+            )
+            return later(raw, continued(raw, attempts=attempts), delay)
+        self._tell_buried(job, reason, error)
+        config = _config(run) if run else None
+        started_at = run.started_at if run else None
+        return self._final(raw, job, reason, error, attempts, config, started_at, policy)
+
+    def _expired(self, run: Run) -> Outcome:
+        job, view = run.job, run.view
+        assert view is not None  # noqa: S101 - execute() looked
+        result = self._result(job, "expired", None, None, job.attempts, _config(run), None)
+        return finish(run.raw, job, result, view.policy.result_ttl_ms)
+
+    def _bury(self, run: Run, reason: Reason, error: ErrorInfo, *, ran: int = 0) -> Outcome:
+        policy = run.view.policy if run.view else self._limits.policy
+        attempts = run.job.attempts + ran
+        self._tell_buried(run.job, reason, error)
+        return self._final(
+            run.raw, run.job, reason, error, attempts, _config(run), run.started_at, policy
+        )
+
+    def _final(
+        self,
+        raw: bytes,
+        job: Job,
+        reason: Reason,
+        error: ErrorInfo,
+        attempts: int,
+        config: ConfigInfo | None,
+        started_at: int | None,
+        policy: Policy | None = None,
+    ) -> Outcome:
+        return bury(
+            raw,
+            reason,
+            error,
+            attempts=attempts,
+            worker=self._worker,
+            died_at=self._clock.now_ms(),
+            result_id=job.id,
+            result=self._result(job, "failed", None, error, attempts, config, started_at),
+            ttl_ms=(policy or self._limits.policy).result_ttl_ms,
+            reply_to=job.reply_to,
+        )
+
+    def _tell_buried(self, job: Job, reason: Reason, error: ErrorInfo) -> None:
+        log.error(
+            "Job %r (%r) is buried: %s (%s). Its bytes are in the dead list; "
+            "'worker dead retry' runs it again.",
+            job.id,
+            job.handler,
+            reason,
+            error.type,
+        )
+
+    def _bury_malformed(self, raw: bytes, error: Malformed) -> Outcome:
+        log.error(
+            "%s is buried: malformed (%s). Its bytes are in the dead list.",
+            f"Job {error.job_id!r}" if error.job_id else "A job without a readable id",
+            error,
+        )
+        info = _info("Malformed", str(error))
+        result = b""
+        if error.job_id is not None:
+            result = encode_result(
+                job_id=error.job_id,
+                handler=error.handler,
+                status="failed",
+                result=None,
+                error=info,
+                attempts=0,
+                config=None,
+                worker=self._worker,
+                enqueued_at=None,
+                started_at=None,
+                finished_at=self._clock.now_ms(),
+            )
+        return bury(
+            raw,
+            "malformed",
+            info,
+            attempts=0,
+            worker=self._worker,
+            died_at=self._clock.now_ms(),
+            result_id=error.job_id,
+            result=result,
+            ttl_ms=self._limits.policy.result_ttl_ms,
+        )
+
+    def _result(
+        self,
+        job: Job,
+        status: Status,
+        result: Any,
+        error: ErrorInfo | None,
+        attempts: int,
+        config: ConfigInfo | None,
+        started_at: int | None,
+    ) -> bytes:
+        return encode_result(
+            job_id=job.id,
+            handler=job.handler,
+            status=status,
+            result=result,
+            error=error,
+            attempts=attempts,
+            config=config,
+            worker=self._worker,
+            enqueued_at=job.enqueued_at,
+            started_at=started_at,
+            finished_at=self._clock.now_ms(),
+        )
+
+
+def describe(error: BaseException) -> ErrorInfo:
+    """An exception as it is stored: type, message, traceback without our own frames, cut."""
+    try:
+        message = str(error)
+    except Exception as inner:  # noqa: BLE001 - an error's own __str__ may raise anything
+        message = f"(its message can't be had: {type(inner).__name__})"
+    try:
+        # The first frame is the executor's; what the reader wants begins at the handler.
+        frames = error.__traceback__ and error.__traceback__.tb_next
+        told = "".join(traceback.format_exception(type(error), error, frames, limit=-20))
+    except Exception:  # noqa: BLE001 - same
+        told = ""
+    return ErrorInfo(
+        type(error).__name__, _cut(message, MAX_MESSAGE_CHARS), _tail(told, MAX_TRACEBACK_CHARS)
+    )
+
+
+def _config(run: Run) -> ConfigInfo | None:
+    if run.view is None:
+        return None
+    return run.view.stale_info if run.stale else run.view.info
+
+
+def _info(kind: str, message: str) -> ErrorInfo:
+    return ErrorInfo(kind, _cut(message, MAX_MESSAGE_CHARS))
+
+
+def _cut(text: str, limit: int) -> str:
+    """Bounded, and free of lone surrogates, which have no UTF-8."""
+    text = text.encode(errors="backslashreplace").decode()
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _tail(text: str, limit: int) -> str:
+    """Bounded from the front: the end of a traceback tells most."""
+    text = text.encode(errors="backslashreplace").decode()
+    return text if len(text) <= limit else "…" + text[1 - limit :]

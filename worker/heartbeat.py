@@ -1,0 +1,33 @@
+"""Renews this worker's leases, a third of their length apart, so that two renewals may fail."""
+
+import anyio
+from redis.exceptions import RedisError
+
+from worker.outage import Outage
+from worker.pump import Pump
+
+
+class Heartbeat:
+    """Tells a pump to register anew when its lease had ended."""
+
+    def __init__(self, pumps: list[Pump], outage: Outage, *, lease: float, every: float) -> None:
+        self._pumps = pumps
+        self._outage = outage
+        self._lease = lease
+        self._every = every
+
+    async def run(self) -> None:
+        """Beat until cancelled."""
+        while True:
+            await anyio.sleep(await self._beat())
+
+    async def _beat(self) -> float:
+        """Renew each lease; tells how many seconds until the next time."""
+        for pump in self._pumps:
+            try:
+                if not await pump.queue.renew(self._lease):
+                    pump.doubt()
+            except (RedisError, OSError) as error:
+                # Leases run on while Redis is away; the sooner they are renewed, the fewer are lost.
+                return min(self._every, self._outage.failed(error))
+        return self._every

@@ -1,0 +1,286 @@
+"""A job and its result: plain data, JSON in and out."""
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+from pydantic_core import from_json, to_json
+
+from worker.errors import Malformed
+from worker.keys import Keys
+
+MAX_ID_CHARS = 256
+MAX_CONFIG_KEY_BYTES = 2048  # DynamoDB's limit for a partition key
+_LARGEST_DOUBLE = 1.7976931348623157e308
+_PEEK_BYTES = 256 * 1024
+
+type_names = {dict: "an object", list: "an array", str: "a string", bool: "a boolean"}
+
+
+class Job:
+    """One job, decoded. Handlers that take a `job` parameter get this; treat it as read-only.
+
+    `enqueued_at` and `expires_at` are ms since the epoch. `attempts` counts the runs that failed,
+    `crashes` the times that a worker died holding the job.
+    """
+
+    __slots__ = (
+        "attempts",
+        "config",
+        "crashes",
+        "enqueued_at",
+        "expires_at",
+        "handler",
+        "id",
+        "names_config",
+        "payload",
+        "queue",
+        "reply_to",
+        "traceparent",
+    )
+
+    id: str
+    handler: str
+    payload: Any
+    config: str
+    names_config: bool
+    reply_to: str | None
+    enqueued_at: int | None
+    expires_at: int | None
+    traceparent: str | None
+    attempts: int
+    crashes: int
+    queue: str
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt this is: 1 for the first."""
+        return self.attempts + 1
+
+    def __repr__(self) -> str:
+        return f"<Job {self.id!r} for {self.handler!r} on {self.queue!r}, attempt {self.attempt}>"
+
+
+def decode(raw: bytes, keys: Keys, max_bytes: int) -> Job:
+    """Read a job as it was pushed. Raises Malformed, which says what is wrong."""
+    if len(raw) > max_bytes:
+        raise Malformed(
+            f"the job has {len(raw):,} bytes, more than WORKER_MAX_JOB_BYTES ({max_bytes:,})",
+            *_peek(raw),
+        )
+    fields = _read(raw)
+    get = fields.get
+    job = Job()
+    job.id, job.handler, job.payload = get("id"), get("handler"), get("payload")  # type: ignore[assignment]
+    config = get("config")
+    job.names_config = config is not None
+    job.config = job.handler if config is None else config
+    job.reply_to, job.traceparent = get("reply_to"), get("traceparent")
+    job.enqueued_at, job.expires_at = get("enqueued_at"), get("expires_at")
+    job.attempts, job.crashes = get("attempts") or 0, get("crashes") or 0
+    job.queue = keys.pending
+    problem = _problem(job, config, keys)
+    if problem:
+        raise Malformed(problem, *_identity(fields))
+    return job
+
+
+def continued(raw: bytes, **changes: int) -> bytes:
+    """The job as it goes on after a failed attempt or a crash, fields unknown to us included."""
+    return to_json({**from_json(raw), **changes})
+
+
+def _read(raw: bytes) -> dict[str, Any]:
+    try:
+        fields = from_json(raw, allow_inf_nan=False)
+    except ValueError as error:
+        raise Malformed(f"not JSON that can be taken: {error}", *_peek(raw)) from None
+    if type(fields) is not dict:
+        raise Malformed(f"the job must be a JSON object, not {_kind(fields)}")
+    if not _within_doubles(fields) or (len(raw) > 308 and _long_digits(raw)):  # noqa: PLR2004
+        raise Malformed("a number is beyond what a double can hold", *_identity(fields))
+    return fields
+
+
+def _problem(job: Job, config: Any, keys: Keys) -> str | None:  # noqa: C901, PLR0911, PLR0912
+    """What is wrong with the fields of a job, or None. One look each, since every job comes by."""
+    if type(job.id) is not str:
+        return f"id must be a string, not {_kind(job.id)}"
+    if not 1 <= len(job.id) <= MAX_ID_CHARS:
+        return f"id must have 1 to {MAX_ID_CHARS} characters, not {len(job.id)}"
+    if type(job.handler) is not str or not job.handler:
+        return f"handler must be a string that is not empty, not {_kind(job.handler)}"
+    if config is not None:
+        if type(config) is not str:
+            return f"config must be a string, not {_kind(config)}"
+        if not 1 <= len(config.encode()) <= MAX_CONFIG_KEY_BYTES:
+            return f"config must have 1 to {MAX_CONFIG_KEY_BYTES:,} bytes to be a DynamoDB key"
+    if job.reply_to is not None:
+        if type(job.reply_to) is not str or not job.reply_to:
+            return f"reply_to must be a string that is not empty, not {_kind(job.reply_to)}"
+        if keys.owns(job.reply_to):
+            return "reply_to names one of the queue's own keys"
+    if job.traceparent is not None and type(job.traceparent) is not str:
+        return f"traceparent must be a string, not {_kind(job.traceparent)}"
+    if job.enqueued_at is not None and type(job.enqueued_at) is not int:
+        return f"enqueued_at must be an integer (ms), not {_kind(job.enqueued_at)}"
+    if job.expires_at is not None and type(job.expires_at) is not int:
+        return f"expires_at must be an integer (ms), not {_kind(job.expires_at)}"
+    if type(job.attempts) is not int or job.attempts < 0:
+        return "attempts must be an integer, 0 or more"
+    if type(job.crashes) is not int or job.crashes < 0:
+        return "crashes must be an integer, 0 or more"
+    return None
+
+
+def _kind(value: Any) -> str:
+    if value is None:
+        return "null or missing"
+    if value == "":
+        return "an empty one"
+    return type_names.get(type(value), "a number")
+
+
+def _within_doubles(fields: dict[str, Any]) -> bool:
+    """Whether every number is one that any JSON reader can hold: the parser reads 1e400 as inf."""
+    stack: list[Any] = [fields]
+    while stack:
+        value = stack.pop()
+        for item in value.values() if type(value) is dict else value:
+            kind = type(item)
+            if kind is float:
+                if not math.isfinite(item):
+                    return False
+            elif kind is dict or kind is list:
+                stack.append(item)
+    return True
+
+
+_DIGITS = bytes(0x30 if 0x30 <= byte <= 0x39 else 0x20 for byte in range(256))
+_TOO_LONG = b"0" * 309
+
+
+def _long_digits(raw: bytes) -> bool:
+    """Whether a run of digits in `raw` is an integer that no double holds.
+
+    A run of 309 covers six neighbours of every fiftieth byte, so long text is mostly cleared by a
+    look at a fiftieth of it. Digits inside a string are cleared by the last, slow look.
+    """
+    if b"000000" not in raw[::50].translate(_DIGITS) or _TOO_LONG not in raw.translate(_DIGITS):
+        return False
+    return any(
+        abs(int(run.group(1)[:400])) > _LARGEST_DOUBLE
+        for run in re.finditer(rb'"(?:[^"\\]|\\.)*"|([0-9]{309,})', raw)
+        if run.group(1)
+    )
+
+
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}:,]', re.DOTALL)
+
+
+def _peek(raw: bytes) -> tuple[str | None, str | None]:
+    """The id and handler of what is no JSON we take, so that its producer can still be told.
+
+    Walks the tokens of the outermost object, whatever is wrong within: depth, numbers, encoding.
+    """
+    depth, found, key, expecting_value = 0, {}, None, False
+    if raw[:64].lstrip()[:1] != b"{":
+        return None, None
+    for token in _TOKEN.finditer(raw[:_PEEK_BYTES]):
+        text = token.group()
+        if text in (b"{", b"["):
+            depth += 1
+            expecting_value = False
+        elif text in (b"}", b"]"):
+            depth -= 1
+        elif depth == 1 and text == b":":
+            expecting_value = True
+        elif depth == 1 and text == b",":
+            expecting_value, key = False, None
+        elif depth == 1 and expecting_value and key in (b'"id"', b'"handler"'):
+            found[key[1:-1].decode()] = _text(text)
+            expecting_value = False
+        elif depth == 1 and not expecting_value:
+            key = text
+        if depth == 0:
+            break
+    return _identity(found)
+
+
+def _text(token: bytes) -> str | None:
+    try:
+        value = from_json(token)
+    except ValueError:
+        return None
+    return value if isinstance(value, str) else None
+
+
+def _identity(fields: dict[str, Any]) -> tuple[str | None, str | None]:
+    job_id, handler = fields.get("id"), fields.get("handler")
+    return (
+        job_id if isinstance(job_id, str) and 1 <= len(job_id) <= MAX_ID_CHARS else None,
+        handler if isinstance(handler, str) else None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorInfo:
+    """What went wrong, as it stands in results and in the dead list; cut to a bounded length."""
+
+    type: str
+    message: str
+    traceback: str | None = None
+
+    def fields(self) -> dict[str, str | None]:
+        """The JSON object."""
+        return {"type": self.type, "message": self.message, "traceback": self.traceback}
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigInfo:
+    """Which config a job ran with: its key, its version (None: no item), and whether it is stale.
+
+    The version is the item's own `version` attribute, whatever its type, else a short digest.
+    """
+
+    key: str
+    version: Any
+    stale: bool
+
+    def fields(self) -> dict[str, Any]:
+        """The JSON object."""
+        return {"key": self.key, "version": self.version, "stale": self.stale}
+
+
+Status = Literal["succeeded", "failed", "expired"]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A job's result, as it stands in Redis. Times are ms since the epoch on Redis's clock.
+
+    `handler` is None where it could not be read; `started_at` where no attempt began.
+    """
+
+    id: str
+    handler: str | None
+    status: Status
+    result: Any
+    error: ErrorInfo | None
+    attempts: int
+    config: ConfigInfo | None
+    worker: str
+    enqueued_at: int | None
+    started_at: int | None
+    finished_at: int
+
+    @classmethod
+    def from_json(cls, raw: bytes | str) -> Self:
+        """Read a result as the worker wrote it."""
+        fields = from_json(raw)
+        if fields["error"] is not None:
+            fields["error"] = ErrorInfo(**fields["error"])
+        if fields["config"] is not None:
+            fields["config"] = ConfigInfo(**fields["config"])
+        return cls(**fields)

@@ -1,0 +1,62 @@
+"""Every Redis key of a queue, one property each. All share the hash slot of the queue's list."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from worker.errors import SettingsError
+
+
+def _prefix(queue: str) -> str:
+    """What every key but the list itself begins with: the name as hash tag, unless it has one."""
+    opening = queue.find("{")
+    closing = queue.find("}", opening + 1)
+    if opening >= 0 and closing > opening + 1:
+        return f"{queue}:"
+    if not queue or "{" in queue or "}" in queue:
+        raise SettingsError(
+            f"{queue!r} can't be a queue's name: it must not be empty, and braces must enclose a "
+            "hash tag, as in {eu}jobs"
+        )
+    return f"{{{queue}}}:"
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The keys of the queue whose list is `pending`. Raises SettingsError for an unusable name."""
+
+    pending: str
+
+    def __post_init__(self) -> None:
+        self.prefix  # noqa: B018 - an unusable name fails here, not at the first use
+
+    @cached_property
+    def prefix(self) -> str:
+        """What every other key of the queue begins with."""
+        return _prefix(self.pending)
+
+    @cached_property
+    def workers(self) -> str:
+        """Sorted set: worker id, and when its lease ends, ms on Redis's clock."""
+        return f"{self.prefix}workers"
+
+    @cached_property
+    def scheduled(self) -> str:
+        """Sorted set: raw job, and when it is due, ms on Redis's clock."""
+        return f"{self.prefix}scheduled"
+
+    @cached_property
+    def dead(self) -> str:
+        """List of buried jobs, newest first."""
+        return f"{self.prefix}dead"
+
+    def active(self, worker: str) -> str:
+        """List of what this worker has claimed and not acknowledged."""
+        return f"{self.prefix}active:{worker}"
+
+    def result(self, job_id: str) -> str:
+        """The result's key, and the channel on which it is published."""
+        return f"{self.prefix}result:{job_id}"
+
+    def owns(self, key: str) -> bool:
+        """Whether `key` is the queue's own, so that no job may name it for its reply."""
+        return key == self.pending or key.startswith(self.prefix)

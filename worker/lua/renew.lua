@@ -1,0 +1,12 @@
+#!lua
+-- Heartbeat: renew a lease that is still live. One that has ended stays ended, since a recoverer
+-- may be at the active list already; its owner has to register anew.
+--
+-- KEYS  1 workers
+-- ARGV  1 worker id   2 length of the lease, ms
+-- reply 1 Redis's time, ms   2 renewed (1/0)
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+if tonumber(redis.call('ZSCORE', KEYS[1], ARGV[1]) or 0) <= now then return {now, 0} end
+redis.call('ZADD', KEYS[1], string.format('%.0f', now + ARGV[2]), ARGV[1])
+return {now, 1}

@@ -1,0 +1,357 @@
+"""One queue's way in and out: turn after turn, settle what is decided and claim what there is room
+for.
+
+Outcomes gather by themselves while an exchange is under way, so a lone job is settled at once and a
+flood in hundreds. Only when there is nothing to claim does a blocking read wait beside the turns.
+"""
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from anyio.abc import TaskGroup
+from redis.exceptions import RedisError
+
+from worker.backoff import Backoff
+from worker.config import ConfigStore
+from worker.errors import ConfigUnavailable
+from worker.executor import Executor
+from worker.holdings import Entry, Holdings
+from worker.item import Item
+from worker.outage import Outage
+from worker.outcome import Outcome, later, requeue
+from worker.queue import Exchange, Queue
+from worker.run import Run, Verdict
+from worker.runs import Runs
+
+log = logging.getLogger("worker")
+
+# Seconds. Below a second, so that a job that falls due meanwhile starts at most a second late;
+# long enough that an idle worker sends hardly more than two commands a second.
+BLOCK = 0.9
+# How long jobs whose config can't be had wait, and how claiming slows down while none can.
+_POSTPONE = Backoff(base=1.0, factor=2.0, max=30.0)
+_SLOW_DOWN = Backoff(base=0.5, factor=2.0, max=5.0)
+
+
+class Pump:
+    """Moves one queue's jobs. `held` is what Redis's active list must hold, as far as we know."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        holdings: Holdings,
+        executor: Executor,
+        config: ConfigStore,
+        outage: Outage,
+        *,
+        lease: float,
+        on_idle: Callable[["Pump"], None],
+    ) -> None:
+        self.queue = queue
+        self.held: set[Entry] = set()
+        self.runs = Runs(executor, self._settle)
+        self._holdings = holdings
+        self._executor = executor
+        self._config = config
+        self._outage = outage
+        self._lease = lease
+        self._on_idle = on_idle
+        self._outcomes: list[tuple[Entry, Outcome]] = []
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._listening = False
+        self._in_turn = False
+        self._block = BLOCK
+        # Whether the active list may hold something else than we think: it does at the start,
+        # after a reply that did not arrive, and after the lease was lost.
+        self._doubt = True
+        self._unconfigured = 0
+        self._claim_from = 0.0
+        self._group: TaskGroup | None = None
+        holdings.on_room.append(self._wake.set)
+
+    async def run(self, group: TaskGroup) -> None:
+        """Take turns until cancelled."""
+        self._group = group
+        group.start_soon(self._listen)
+        self._wake.set()
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            # Jobs that have just been started mostly end within the same turn of the loop; what
+            # they leave behind goes with this exchange instead of the next.
+            await asyncio.sleep(0)
+            self._in_turn = True
+            try:
+                await self._turn()
+            except (RedisError, OSError) as error:
+                self._doubt = True
+                await asyncio.sleep(self._outage.failed(error))
+                self._wake.set()
+            finally:
+                self._in_turn = False
+
+    def doubt(self) -> None:
+        """Look into the active list before the next exchange: the lease was lost."""
+        self._doubt = True
+        self._wake.set()
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether nothing is on its way to Redis, or from it."""
+        return not (self._outcomes or self._listening or self._in_turn)
+
+    def give_back_waiting(self) -> int:
+        """Give back what has not started, to the front and in its order; tells how many jobs."""
+        waiting = [run for run in self.held if isinstance(run, Run) and not run.over]
+        waiting = [run for run in waiting if run.task is None]
+        # The last to go to the front stands first there: newest claims first.
+        for run in sorted(waiting, key=lambda run: -run.number):
+            run.over = True
+            self._outcomes.append((run, requeue(run.raw)))
+        self._wake.set()
+        return len(waiting)
+
+    # -- turns ---------------------------------------------------------------------------------
+
+    async def _turn(self) -> None:
+        if self._doubt:
+            if self._listening:
+                return  # the blocking read may bring something yet; its end wakes us
+            await self._reconcile()
+        outcomes, self._outcomes = self._outcomes, []
+        limit = self._claimable(len(outcomes))
+        if not outcomes and not limit:
+            return
+        self._holdings.reserved += limit
+        try:
+            reply = await self.queue.exchange([outcome for _, outcome in outcomes], limit)
+        except BaseException:
+            self._outcomes = outcomes + self._outcomes
+            raise
+        finally:
+            self._holdings.reserved -= limit
+        self._outage.over()
+        self._settled(outcomes, reply)
+        self._admit(reply.jobs)
+        if not reply.live or (not self._listening and reply.held != len(self.held)):
+            self.doubt()
+        elif limit and len(reply.jobs) < limit:
+            self._nothing_more(reply)
+        elif limit:
+            self._wake.set()
+
+    def _claimable(self, leaving: int) -> int:
+        """How many jobs to ask for, given that so many leave in the same exchange."""
+        if self._listening or self._holdings.closed:
+            return 0
+        wait = self._claim_from - time.monotonic()
+        if wait > 0:
+            asyncio.get_running_loop().call_later(wait, self._wake.set)
+            return 0
+        holdings = self._holdings
+        if holdings.suspect is not None:
+            return 0
+        return max(0, holdings.concurrency - holdings.count - holdings.reserved + leaving)
+
+    def _settled(self, outcomes: list[tuple[Entry, Outcome]], reply: Exchange) -> None:
+        for index in reply.refused:
+            log.warning(
+                "A result was not recorded: its job is no longer this worker's, since it was given "
+                "back or settled before. Whoever holds it now decides.%s",
+                _named(outcomes[index][0]),
+            )
+        for index, message in reply.complaints.items():
+            log.error(
+                "Redis did not take a result for its reply_to or channel: %s. The result itself "
+                "is recorded.%s",
+                message,
+                _named(outcomes[index][0]),
+            )
+        for entry, _ in outcomes:
+            self._forget(entry)
+        if outcomes:
+            self._made_room()
+
+    def _nothing_more(self, reply: Exchange) -> None:
+        """All that was pending is claimed: wait for more beside the turns."""
+        if not self._holdings.room or self._holdings.closed:
+            return
+        if self._claim_from > time.monotonic():
+            self._wake.set()
+            return
+        due = BLOCK if reply.next_due < 0 else reply.next_due / 1000
+        self._block = max(0.005, min(BLOCK, due))
+        self._listening = True
+        self._holdings.reserved += 1
+        self._idle.set()
+        self._on_idle(self)
+
+    async def _listen(self) -> None:
+        """Wait for one job with a blocking read whenever there was nothing to claim."""
+        while True:
+            await self._idle.wait()
+            self._idle.clear()
+            job = None
+            try:
+                job = await self.queue.wait(self._block)
+            except (RedisError, OSError):
+                # Redis may have moved a job all the same.
+                self._doubt = True
+            self._listening = False
+            self._holdings.reserved -= 1
+            if job is not None:
+                self._admit([job])
+            if self._holdings.suspect is not None:
+                self._made_room()
+            self._wake.set()
+
+    # -- what comes in -------------------------------------------------------------------------
+
+    def _admit(self, jobs: list[bytes]) -> None:
+        """Take in claimed jobs: start those whose config is remembered, load it for the rest."""
+        to_load: list[Run] = []
+        for raw in jobs:
+            entry = self._executor.admit(raw, self.queue.keys)
+            self.held.add(entry)
+            self._holdings.count += 1
+            if isinstance(entry, Outcome):
+                self._decide(entry, entry)
+            elif self._holdings.closed:
+                self._decide(entry, requeue(raw))
+            elif self._executor.is_suspect(entry.job):
+                self._set_aside(entry)
+            else:
+                item = self._config.remembered(entry.job.config, sure=entry.job.names_config)
+                if item is None:
+                    to_load.append(entry)
+                else:
+                    self._start(entry, item)
+        if to_load and self._group is not None:
+            self._group.start_soon(self._load, to_load)
+
+    async def _load(self, runs: list[Run]) -> None:
+        wanted: dict[str, bool] = {}
+        for run in runs:
+            wanted[run.job.config] = wanted.get(run.job.config, False) or run.job.names_config
+        items = await self._config.load(wanted)
+        failed = 0
+        for run in runs:
+            item = items[run.job.config]
+            if isinstance(item, ConfigUnavailable):
+                failed += 1
+            if run.over:
+                continue
+            if isinstance(item, Item):
+                self._start(run, item)
+            else:
+                delay = _POSTPONE.at_least_half(self._unconfigured + 1)
+                self._decide(run, self._executor.postpone(run, item, delay))
+        self._slow_down(all_failed=failed == len(runs))
+
+    def _slow_down(self, *, all_failed: bool) -> None:
+        """Where no job gets its config, claim less often instead of spinning through the queue."""
+        if all_failed:
+            self._unconfigured += 1
+            self._claim_from = time.monotonic() + _SLOW_DOWN.at_least_half(self._unconfigured)
+        else:
+            self._unconfigured = 0
+            self._claim_from = 0.0
+            self._wake.set()
+
+    def _start(self, run: Run, item: Item) -> None:
+        outcome = self._executor.configure(run, item, stale=self._config.is_stale(item))
+        if outcome is not None:
+            self._decide(run, outcome)
+        else:
+            self.runs.start(run)
+
+    def _set_aside(self, run: Run) -> None:
+        """Keep a suspect until it is all that we hold; a second one has to go elsewhere."""
+        if self._holdings.suspect is not None:
+            self._decide(run, requeue(run.raw))
+            return
+        self._holdings.suspect = run
+        # Long jobs beside it may keep it waiting: after a lease, somebody else may try.
+        asyncio.get_running_loop().call_later(self._lease, self._pass_on, run)
+        self._made_room()
+
+    def _pass_on(self, run: Run) -> None:
+        if not run.over and run.task is None and self._holdings.suspect is run:
+            self._decide(run, later(run.raw, run.raw, self._lease))
+
+    # -- what goes out -------------------------------------------------------------------------
+
+    def _settle(self, run: Run, outcome: Outcome | None) -> None:
+        """A run has ended. Without an outcome it was lost, or is given back when we leave."""
+        if outcome is not None:
+            self._outcomes.append((run, outcome))
+            self._wake.set()
+        elif run.verdict is Verdict.LOST:
+            self._made_room()
+
+    def _decide(self, entry: Entry, outcome: Outcome) -> None:
+        if isinstance(entry, Run):
+            entry.over = True
+        self._outcomes.append((entry, outcome))
+        self._wake.set()
+
+    def _forget(self, entry: Entry) -> None:
+        if entry in self.held:
+            self.held.discard(entry)
+            self._holdings.count -= 1
+        if self._holdings.suspect is entry:
+            self._holdings.suspect = None
+
+    def _made_room(self) -> None:
+        holdings = self._holdings
+        if holdings.suspect_is_alone and holdings.suspect in self.held:
+            run = holdings.suspect
+            if run.task is None and not run.over and self._group is not None:
+                self._group.start_soon(self._load, [run])
+        self._wake.set()
+        if len(holdings.on_room) > 1:
+            holdings.tell_room()
+
+    # -- when in doubt -------------------------------------------------------------------------
+
+    async def _reconcile(self) -> None:
+        """Take the lease (anew), and make what we know agree with what the active list holds."""
+        jobs = await self.queue.register(self._lease)
+        self._doubt = False
+        listed = Counter(jobs)
+        lost = []
+        for entry in self.held:
+            if listed[entry.raw]:
+                listed[entry.raw] -= 1
+            else:
+                lost.append(entry)
+        for entry in lost:
+            self._lose(entry)
+        if lost:
+            log.warning(
+                "%d jobs are no longer this worker's: given back while its lease had ended, or "
+                "recorded without our hearing of it. Their handlers are cancelled.",
+                len(lost),
+            )
+            self._made_room()
+        unknown = list(listed.elements())
+        if unknown:
+            log.warning("%d jobs were claimed without our hearing of it; they run now.", len(unknown))
+            self._admit(unknown)
+
+    def _lose(self, entry: Entry) -> None:
+        self._forget(entry)
+        self._outcomes = [(other, outcome) for other, outcome in self._outcomes if other is not entry]
+        if isinstance(entry, Run) and not entry.over:
+            if entry.task is None:
+                entry.over = True
+            else:
+                self.runs.cancel(entry, Verdict.LOST)
+
+
+def _named(entry: Entry) -> str:
+    return f" Job {entry.job.id!r} ({entry.job.handler!r})." if isinstance(entry, Run) else ""

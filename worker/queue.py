@@ -1,0 +1,161 @@
+"""Every Redis command of a worker: wait, exchange, lease. Redis decides; this only asks.
+
+A command is sent once. A reply that does not arrive leaves open whether Redis did it, and every
+script is safe to repeat; who claims must look into the active list afterwards (`register`).
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from worker import scripts
+from worker.clock import RedisClock
+from worker.keys import Keys
+from worker.outcome import Outcome
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+# One claim takes no more than this and the job that goes past it, so that jobs of the largest
+# size do not come a hundred at a time.
+CLAIM_BYTES = 16 * 1024 * 1024
+_SCAN_PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """What came of one turn. `next_due` is in ms, -1 for none; `complaints` are what Redis said
+    where it would not push a result to its job's `reply_to`, by the outcome's index."""
+
+    live: bool
+    held: int
+    next_due: int
+    refused: list[int]
+    complaints: dict[int, str]
+    jobs: list[bytes]
+
+
+class Queue:
+    """One queue, as the worker `worker` sees it. All methods raise redis.exceptions.RedisError."""
+
+    def __init__(self, redis: "Redis", name: str, worker: str, clock: RedisClock) -> None:
+        self._redis = redis
+        self._worker = worker
+        self._clock = clock
+        self._scan_at = 0
+        self.keys = Keys(name)
+        self._active = self.keys.active(worker)
+
+    @property
+    def name(self) -> str:
+        """The queue's name, the key of its list."""
+        return self.keys.pending
+
+    async def exchange(self, outcomes: Sequence[Outcome], limit: int) -> Exchange:
+        """Settle these outcomes and claim up to `limit` jobs, in one atomic step."""
+        return await self._exchange(self._worker, "owner", outcomes, limit)
+
+    async def recover(self, worker: str, outcomes: Sequence[Outcome]) -> Exchange:
+        """Settle jobs of another worker, unless its lease is live; forget it once it holds none."""
+        return await self._exchange(worker, "recoverer", outcomes, 0)
+
+    async def _exchange(
+        self, worker: str, caller: str, outcomes: Sequence[Outcome], limit: int
+    ) -> Exchange:
+        names = self.keys
+        active = names.active(worker)
+        keys: list[Any] = [names.pending, active, names.workers, names.scheduled, names.dead]
+        arguments: list[Any] = [worker, caller, limit, CLAIM_BYTES]
+        for outcome in outcomes:
+            has_result = outcome.result_id is not None and outcome.result
+            keys.append(names.result(outcome.result_id) if has_result else names.pending)  # type: ignore[arg-type]
+            arguments += outcome.arguments()
+        sent = self._clock.sent()
+        now, live, held, next_due, refused, told, jobs = await scripts.exchange(
+            self._redis, keys, arguments
+        )
+        self._clock.learn(now, sent)
+        complaints = {told[i] - 1: _text(told[i + 1]) for i in range(0, len(told), 2)}
+        return Exchange(live == 1, held, next_due, [i - 1 for i in refused], complaints, jobs)
+
+    async def wait(self, seconds: float) -> bytes | None:
+        """Claim one job, waiting for it; None when none came. Keep this below a second.
+
+        Redis wakes the worker that waits longest, and only that one. Never cancel this: Redis may
+        have moved the job already.
+        """
+        job: bytes | None = await self._redis.blmove(
+            self.keys.pending, self._active, seconds, "RIGHT", "LEFT"
+        )
+        return job
+
+    async def register(self, lease: float) -> list[bytes]:
+        """Take a lease of so many seconds, and tell what the active list holds, oldest first."""
+        sent = self._clock.sent()
+        now, held = await scripts.register(
+            self._redis, [self._active, self.keys.workers], [self._worker, round(lease * 1000)]
+        )
+        self._clock.learn(now, sent)
+        jobs: list[bytes] = held
+        return jobs
+
+    async def renew(self, lease: float) -> bool:
+        """Renew the lease by so many seconds; False where it had ended."""
+        sent = self._clock.sent()
+        now, renewed = await scripts.renew(
+            self._redis, [self.keys.workers], [self._worker, round(lease * 1000)]
+        )
+        self._clock.learn(now, sent)
+        return bool(renewed)
+
+    async def leave(self) -> int:
+        """Give back all that the active list holds and hand in the lease; tells how many jobs."""
+        count: int = await scripts.leave(
+            self._redis,
+            [self.keys.pending, self._active, self.keys.workers],
+            [self._worker],
+        )
+        return count
+
+    async def lapsed(self) -> list[str]:
+        """The workers whose lease has ended, longest dead first.
+
+        Looks at one more page of Redis's keys each time, for active lists that have no lease.
+        """
+        prefix = self.keys.active("")
+        self._scan_at, found = await self._redis.scan(
+            self._scan_at, match=f"{_escaped(prefix)}*", count=_SCAN_PAGE
+        )
+        workers = [_text(key)[len(prefix) :] for key in found]
+        lapsed = await scripts.lapsed(self._redis, [self.keys.workers, *found], workers)
+        return [_text(worker) for worker in lapsed]
+
+    async def active(self, worker: str, first: int, count: int) -> list[bytes]:
+        """Some of what a worker's active list holds, newest first."""
+        key = self.keys.active(worker)
+        page: list[bytes] = await self._redis.lrange(key, first, first + count - 1)  # type: ignore[misc]
+        return page
+
+    async def is_finished(self) -> bool:
+        """Whether nothing is pending, scheduled, or active anywhere."""
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.llen(self.keys.pending)
+            pipe.zcard(self.keys.scheduled)
+            pipe.zrange(self.keys.workers, 0, -1)
+            pending, scheduled, workers = await pipe.execute()
+        if pending or scheduled:
+            return False
+        return not await self._hold_any(workers)
+
+    async def _hold_any(self, workers: Iterable[bytes]) -> bool:
+        names = [self.keys.active(_text(worker)) for worker in workers]
+        return bool(names) and bool(await self._redis.exists(*names))
+
+
+def _text(value: bytes | str) -> str:
+    return value if isinstance(value, str) else value.decode(errors="surrogateescape")
+
+
+def _escaped(text: str) -> str:
+    """Text with nothing in it that SCAN would take for a pattern."""
+    return "".join(f"\\{char}" if char in "*?[]\\^" else char for char in text)

@@ -1,0 +1,76 @@
+"""Gives a dead worker's active jobs back, job by job.
+
+Any living worker may do it, two at once, and die half-way: Redis takes each job out of the dead
+one's list only once, and only while its lease has ended.
+"""
+
+import logging
+import random
+
+import anyio
+from redis.exceptions import RedisError
+
+from worker.executor import Executor
+from worker.outcome import Outcome
+from worker.pump import Pump
+from worker.queue import Queue
+
+log = logging.getLogger("worker")
+
+_PAGE = 100
+
+
+class Recoverer:
+    """Looks for the dead at least every `every` seconds."""
+
+    def __init__(self, pumps: list[Pump], executor: Executor, worker: str, *, every: float) -> None:
+        self._pumps = pumps
+        self._executor = executor
+        self._worker = worker
+        self._every = every
+
+    async def run(self) -> None:
+        """Recover until cancelled."""
+        while True:
+            for pump in self._pumps:
+                try:
+                    await self._look(pump)
+                except (RedisError, OSError) as error:
+                    log.debug("Looking for dead workers failed: %s; it is tried again.", error)
+            # Workers started together must not look together for ever.
+            await anyio.sleep(self._every * random.uniform(0.7, 1.0))
+
+    async def _look(self, pump: Pump) -> None:
+        for worker in await pump.queue.lapsed():
+            if worker == self._worker:
+                pump.doubt()
+            else:
+                await self._recover(pump.queue, worker)
+
+    async def _recover(self, queue: Queue, worker: str) -> None:
+        # Those one crash short of burial first, all in one step: Redis buries one of them only if
+        # it was alone, which could not be told once the others are gone.
+        suspects: list[Outcome] = []
+        first = 0
+        while page := await queue.active(worker, first, _PAGE):
+            outcomes = [self._executor.after_crash(raw, queue.keys) for raw in page]
+            suspects += [outcome for outcome in outcomes if outcome.op == "last"]
+            first += _PAGE
+        if suspects:
+            await queue.recover(worker, suspects)
+        count = 0
+        while True:
+            # From the newest on: the oldest goes to the front last and so stands first.
+            page = await queue.active(worker, 0, _PAGE)
+            outcomes = [self._executor.after_crash(raw, queue.keys) for raw in page]
+            reply = await queue.recover(worker, outcomes)
+            count += len(outcomes) - len(reply.refused)
+            if reply.live or not reply.held or not outcomes:
+                break
+        if count or suspects:
+            log.warning(
+                "Worker %s is dead: %d jobs that it held on %r were given back or buried.",
+                worker,
+                count + len(suspects),
+                queue.name,
+            )

@@ -1,0 +1,43 @@
+"""One claimed job on its way through this worker: plain data that the parts write down."""
+
+import asyncio
+from dataclasses import dataclass, field
+from enum import Enum
+from itertools import count
+
+from worker.binding import Bound, View
+from worker.job import Job
+from worker.keys import Keys
+
+_numbers = count()
+
+
+class Verdict(Enum):
+    """Why a run was stopped from outside."""
+
+    TIMEOUT = "over its time limit"
+    LOST = "no longer this worker's"
+    RETURNED = "given back"
+
+
+@dataclass(slots=True, eq=False)
+class Run:
+    """A job that this worker holds.
+
+    `started_at` is in ms on Redis's clock, `deadline` in seconds on the loop's. `number` counts
+    claims, to give them back in their order. `over` says that its outcome is decided, or that it
+    is no longer ours.
+    """
+
+    raw: bytes
+    keys: Keys
+    job: Job
+    handler: Bound
+    view: View | None = None
+    stale: bool = False
+    started_at: int | None = None
+    deadline: float = 0.0
+    task: asyncio.Task[None] | None = None
+    verdict: Verdict | None = None
+    over: bool = False
+    number: int = field(default_factory=_numbers.__next__)

@@ -1,0 +1,134 @@
+"""Environment to typed settings, validated once."""
+
+from typing import Annotated, Any
+from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from worker.backoff import Backoff
+from worker.errors import SettingsError
+from worker.keys import Keys
+from worker.policy import Policy
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+AtLeastZero = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Settings(BaseSettings):
+    """Every setting, each also as `WORKER_` and its name in capitals, or in `.env`.
+
+    Times are in seconds, sizes in bytes. AWS settings are botocore's own. Raises SettingsError.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="WORKER_", env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True
+    )
+
+    redis_url: SecretStr = SecretStr("redis://localhost:6379/0")
+    queue: Annotated[tuple[str, ...], NoDecode, Field(min_length=1)] = ("jobs",)
+    concurrency: Count = 100
+    processes: int | str = 1
+
+    config_table: Annotated[str, Field(min_length=1)] = "config"
+    config_key: Annotated[str, Field(min_length=1)] = "key"
+    config_ttl: AtLeastZero = 5.0
+    config_max_stale: AtLeastZero = 3600.0
+    config_cache_size: Count = 10_000
+
+    lease: Annotated[float, Field(ge=0.3, allow_inf_nan=False)] = 15.0
+    grace_period: AtLeastZero = 25.0
+    startup_timeout: AtLeastZero = 10.0
+    max_crashes: Count = 3
+
+    timeout: Positive = 300.0
+    max_attempts: Count = 5
+    backoff_base: AtLeastZero = 1.0
+    backoff_factor: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 2.0
+    backoff_max: AtLeastZero = 300.0
+    result_ttl: Positive = 86_400.0
+
+    max_job_bytes: Count = 1024 * 1024
+    max_result_bytes: Count = 1024 * 1024
+    log_level: str = "INFO"
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise SettingsError(_explain(error)) from None
+
+    @field_validator("queue", mode="before")
+    @classmethod
+    def _split_queues(cls, value: Any) -> Any:
+        """WORKER_QUEUE names one queue, or several between commas."""
+        names = value.split(",") if isinstance(value, str) else value
+        return tuple(dict.fromkeys(name.strip() for name in names))
+
+    @field_validator("queue")
+    @classmethod
+    def _usable_queues(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            Keys(name)
+        return names
+
+    @field_validator("redis_url")
+    @classmethod
+    def _known_scheme(cls, url: SecretStr) -> SecretStr:
+        if not url.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("must begin with redis://, rediss:// or unix://")
+        return url
+
+    @field_validator("processes")
+    @classmethod
+    def _some_processes(cls, value: int | str) -> int | str:
+        if value != "auto" and (isinstance(value, str) or value < 1):
+            raise ValueError("must be a number, 1 or more, or auto")
+        return value
+
+    @field_validator("log_level")
+    @classmethod
+    def _known_level(cls, value: str) -> str:
+        if value.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
+            raise ValueError("must be DEBUG, INFO, WARNING or ERROR")
+        return value.upper()
+
+    @property
+    def policy(self) -> Policy:
+        """How a job runs where neither its handler nor its config says otherwise."""
+        return Policy(
+            timeout=self.timeout,
+            max_attempts=self.max_attempts,
+            backoff=Backoff(self.backoff_base, self.backoff_factor, self.backoff_max),
+            result_ttl=self.result_ttl,
+        )
+
+    @property
+    def heartbeat(self) -> float:
+        """How often a lease is renewed: a third of it, so that two may fail."""
+        return self.lease / 3
+
+    @property
+    def masked_redis_url(self) -> str:
+        """The URL without its password and query, for logs and messages."""
+        return masked(self.redis_url.get_secret_value())
+
+
+def masked(url: str) -> str:
+    """A URL fit to be shown: no password, and no query, which may hold one too."""
+    try:
+        parts = urlsplit(url)
+        host = parts.netloc.rpartition("@")[2]
+        user = f"{parts.username or ''}:***@" if "@" in parts.netloc else ""
+        return urlunsplit((parts.scheme, user + host, parts.path, "", ""))
+    except ValueError:
+        return "(a URL that can't be read)"
+
+
+def _explain(error: ValidationError) -> str:
+    problems = (
+        f"WORKER_{'_'.join(str(part) for part in item['loc'][:1]).upper()}: {item['msg']}"
+        for item in error.errors(include_url=False, include_input=False)
+    )
+    return "these settings can't be used: " + "; ".join(problems)

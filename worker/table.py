@@ -1,0 +1,174 @@
+"""Every DynamoDB call: the config table, read in batches, and what the commands do to it."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import contextmanager
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import anyio
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    NoCredentialsError,
+    NoRegionError,
+    PartialCredentialsError,
+)
+
+from worker.backoff import Backoff
+from worker.errors import ConfigUnavailable
+
+if TYPE_CHECKING:
+    from types_aiobotocore_dynamodb import DynamoDBClient
+
+BATCH = 100  # BatchGetItem takes no more keys at once
+
+_deserialize = TypeDeserializer().deserialize
+_serialize = TypeSerializer().serialize
+
+# Throttled keys come back as unprocessed: about two seconds in all before they count as failed.
+_UNPROCESSED = Backoff(base=0.1, factor=2.0, max=1.0)
+_UNPROCESSED_TRIES = 5
+
+_OPERATORS_TO_MEND = {
+    "AccessDeniedException": "these credentials may not read it: allow dynamodb:GetItem and "
+    "dynamodb:BatchGetItem on the table",
+    "ExpiredTokenException": "the AWS credentials have expired: renew them",
+    "IncompleteSignature": "the AWS credentials are incomplete",
+    "InvalidSignatureException": "the AWS secret key does not match the access key",
+    "MissingAuthenticationToken": "no AWS credentials were sent",
+    "ResourceNotFoundException": "there is no such table: create it with 'worker config init', or "
+    "set WORKER_CONFIG_TABLE and AWS_REGION",
+    "UnrecognizedClientException": "AWS does not know these credentials",
+    "ValidationException": "its partition key is not the string that WORKER_CONFIG_KEY names",
+}
+
+
+class ConfigTable:
+    """The table `name` with the string partition key `key_attribute`, over the shared client.
+
+    Every method raises ConfigUnavailable, which says what is wrong and never quotes an item.
+    """
+
+    def __init__(self, client: "DynamoDBClient", name: str, key_attribute: str) -> None:
+        self._client = client
+        self.name = name
+        self.key_attribute = key_attribute
+
+    async def read(
+        self, keys: Sequence[str], *, consistent: bool = False
+    ) -> dict[str, dict[str, Any] | None]:
+        """The items of up to 100 distinct keys, numbers as `Decimal`; None where there is none."""
+        found: dict[str, dict[str, Any] | None] = dict.fromkeys(keys)
+        asked: Any = {
+            self.name: {
+                "Keys": [{self.key_attribute: {"S": key}} for key in keys],
+                "ConsistentRead": consistent,
+            }
+        }
+        for tries in range(1, _UNPROCESSED_TRIES + 1):
+            with self._explained():
+                reply = await self._client.batch_get_item(RequestItems=asked)
+            for raw in reply["Responses"].get(self.name, []):
+                item = _decoded(raw)
+                found[item[self.key_attribute]] = item
+            asked = reply["UnprocessedKeys"]
+            if not asked:
+                return found
+            await anyio.sleep(_UNPROCESSED.at_least_half(tries))
+        raise ConfigUnavailable(f"DynamoDB throttles reads of table {self.name!r}")
+
+    async def get(self, key: str) -> dict[str, Any] | None:
+        """One item by a consistent read, or None."""
+        with self._explained():
+            reply = await self._client.get_item(
+                TableName=self.name, Key={self.key_attribute: {"S": key}}, ConsistentRead=True
+            )
+        return _decoded(reply["Item"]) if "Item" in reply else None
+
+    async def put(self, key: str, attributes: Mapping[str, Any]) -> None:
+        """Write the whole item; numbers may be `int`, `Decimal` or exact `float`."""
+        item = {**attributes, self.key_attribute: key}
+        with self._explained():
+            await self._client.put_item(
+                TableName=self.name, Item={name: _serialize(v) for name, v in item.items()}
+            )
+
+    async def delete(self, key: str) -> bool:
+        """Delete the item; False where there was none."""
+        with self._explained():
+            reply = await self._client.delete_item(
+                TableName=self.name,
+                Key={self.key_attribute: {"S": key}},
+                ReturnValues="ALL_OLD",
+            )
+        return bool(reply.get("Attributes"))
+
+    async def scan(self) -> AsyncIterator[dict[str, Any]]:
+        """All items, page by page."""
+        start: dict[str, Any] = {}
+        while True:
+            with self._explained():
+                page = await self._client.scan(TableName=self.name, **start)
+            for raw in page["Items"]:
+                yield _decoded(raw)
+            if not page.get("LastEvaluatedKey"):
+                return
+            start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+
+    async def create(self) -> bool:
+        """Create the table, paid per request, and wait for it; False where it existed already."""
+        try:
+            with self._explained():
+                await self._client.create_table(
+                    TableName=self.name,
+                    AttributeDefinitions=[
+                        {"AttributeName": self.key_attribute, "AttributeType": "S"}
+                    ],
+                    KeySchema=[{"AttributeName": self.key_attribute, "KeyType": "HASH"}],
+                    BillingMode="PAY_PER_REQUEST",
+                )
+        except ConfigUnavailable as error:
+            if "ResourceInUseException" not in str(error):
+                raise
+            return False
+        with self._explained():
+            await self._client.get_waiter("table_exists").wait(
+                TableName=self.name, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+            )
+        return True
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn what the SDK raises into one error that an operator can act on."""
+        try:
+            yield
+        except ClientError as error:
+            code = error.response.get("Error", {}).get("Code", "unknown error")
+            mend = _OPERATORS_TO_MEND.get(code)
+            raise ConfigUnavailable(
+                f"DynamoDB refused table {self.name!r} ({code})" + (f": {mend}" if mend else ""),
+                misconfigured=mend is not None,
+            ) from error
+        except (NoCredentialsError, PartialCredentialsError, NoRegionError) as error:
+            raise ConfigUnavailable(f"no AWS credentials: {error}", misconfigured=True) from error
+        except (BotoCoreError, OSError, TimeoutError) as error:
+            raise ConfigUnavailable(
+                f"DynamoDB can't be reached for table {self.name!r} ({type(error).__name__})"
+            ) from error
+
+
+def _decoded(raw: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _deserialize(value) for name, value in raw.items()}
+
+
+def exact(value: Any) -> Any:
+    """JSON values as DynamoDB takes them: a float becomes the `Decimal` of its shortest form."""
+    if isinstance(value, float):
+        return Decimal(repr(value))
+    if isinstance(value, dict):
+        return {name: exact(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [exact(item) for item in value]
+    return value
