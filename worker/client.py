@@ -1,0 +1,160 @@
+"""A Python producer: enqueue jobs, wait for their results."""
+
+import secrets
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Any, Self
+
+import anyio
+from pydantic_core import to_json
+
+from worker import connections, scripts
+from worker.errors import NotOpen
+from worker.inbox import Inbox
+from worker.job import Result, decode
+from worker.keys import Keys
+from worker.settings import Settings
+
+_CHUNK_JOBS = 500
+_CHUNK_BYTES = 4 * 1024 * 1024
+
+
+class Client:
+    """An async context that enqueues jobs and waits for results.
+
+    Settings are read from the environment where none are given. Within a worker process it uses
+    the connection that is open there. Its methods raise redis.exceptions.RedisError when Redis
+    can't be reached, and never try a push again: whether one whose reply was lost happened can't
+    be known, and a job pushed twice runs twice.
+    """
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self._settings = settings or Settings()
+        self._stack = AsyncExitStack()
+        self._redis: Any = None
+        self._inbox: Inbox | None = None
+
+    async def __aenter__(self) -> Self:
+        shared = connections.current()
+        if shared and shared.settings.redis_url == self._settings.redis_url:
+            self._redis = shared.redis
+        else:
+            self._redis = await self._stack.enter_async_context(
+                connections.open_redis(self._settings)
+            )
+        group = await self._stack.enter_async_context(anyio.create_task_group())
+        self._inbox = Inbox(self._redis, group)
+        self._stack.push_async_callback(self._inbox.close)
+        self._stack.callback(group.cancel_scope.cancel)
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
+        self._redis = self._inbox = None
+        return await self._stack.__aexit__(exc_type, exc, traceback)
+
+    async def enqueue(
+        self,
+        handler: str,
+        payload: Any = None,
+        *,
+        config: str | None = None,
+        id: str | None = None,  # noqa: A002 - the job's own word
+        queue: str | None = None,
+        delay: float | None = None,
+        expires_at: int | None = None,
+        reply_to: str | None = None,
+    ) -> str:
+        """Push one job and give its id, made where none is given.
+
+        `delay` is in seconds on Redis's clock, `expires_at` in ms since the epoch. The payload is
+        anything that pydantic can serialise. Raises Malformed for what no worker would take.
+        """
+        job = {
+            "id": id,
+            "handler": handler,
+            "payload": payload,
+            "config": config,
+            "expires_at": expires_at,
+            "reply_to": reply_to,
+        }
+        given = {name: value for name, value in job.items() if value is not None}
+        (job_id,) = await self._push([given], queue, delay)
+        return job_id
+
+    async def enqueue_many(
+        self, jobs: Iterable[Mapping[str, Any]], *, queue: str | None = None
+    ) -> list[str]:
+        """Push jobs, given as mappings of the job's fields, and give their ids in order.
+
+        They go in a few large steps; jobs of the steps before a failing one are pushed. Raises
+        Malformed for what no worker would take, before anything of its step is pushed.
+        """
+        return await self._push(jobs, queue, None)
+
+    async def result(
+        self, id: str, timeout: float | None = None, queue: str | None = None  # noqa: A002, ASYNC109
+    ) -> Result:
+        """Wait for a job's result, on its channel. Raises TimeoutError after so many seconds.
+
+        None waits for ever, 0 only looks.
+        """
+        redis, inbox = self._open()
+        key = self._keys(queue).result(id)
+        raw = await redis.get(key)
+        if raw is None and timeout == 0:
+            raise TimeoutError(f"job {id!r} has no result yet")
+        if raw is None:
+            try:
+                with anyio.fail_after(timeout):
+                    raw = await inbox.wait(key)
+            except TimeoutError:
+                raise TimeoutError(f"job {id!r} has no result after {timeout:g} s") from None
+        return Result.from_json(raw)
+
+    async def _push(
+        self, jobs: Iterable[Mapping[str, Any]], queue: str | None, delay: float | None
+    ) -> list[str]:
+        redis, _ = self._open()
+        keys = self._keys(queue)
+        delay_ms: int | str = "" if delay is None else max(0, round(delay * 1000))
+        ids: list[str] = []
+        for chunk in self._chunks(jobs, keys, ids):
+            await scripts.enqueue(redis, [keys.pending, keys.scheduled], [delay_ms, *chunk])
+        return ids
+
+    def _chunks(
+        self, jobs: Iterable[Mapping[str, Any]], keys: Keys, ids: list[str]
+    ) -> Iterator[list[bytes]]:
+        """The script's arguments, so many jobs at a time; notes their ids."""
+        chunk: list[bytes] = []
+        size = 0
+        for fields in jobs:
+            job_id = fields.get("id") or secrets.token_hex(16)
+            raw = to_json({**fields, "id": job_id}, inf_nan_mode="constants")
+            decode(raw, keys, self._settings.max_job_bytes)
+            ids.append(job_id)
+            if fields.get("enqueued_at") is None:
+                # The script writes Redis's time between the two.
+                chunk += (raw[:-1] + b',"enqueued_at":', b"}")
+            else:
+                chunk += (raw, b"")
+            size += len(raw)
+            if len(chunk) >= 2 * _CHUNK_JOBS or size > _CHUNK_BYTES:
+                yield chunk
+                chunk, size = [], 0
+        if chunk:
+            yield chunk
+
+    def _keys(self, queue: str | None) -> Keys:
+        return Keys(queue or self._settings.queue[0])
+
+    def _open(self) -> tuple[Any, Inbox]:
+        if self._redis is None or self._inbox is None:
+            raise NotOpen("the client is not open: use it within 'async with Client() as client'")
+        return self._redis, self._inbox

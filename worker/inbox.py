@@ -1,0 +1,125 @@
+"""Waits for results on their channels, never by polling: one subscription for a whole client.
+
+A message may come between two looks, so the key is read each time a subscription is confirmed, at
+first and again after the connection was lost.
+"""
+
+import logging
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+import anyio
+from anyio.abc import TaskGroup
+from redis.exceptions import RedisError
+
+from worker.backoff import Backoff
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+    from redis.asyncio.client import PubSub
+
+log = logging.getLogger("worker")
+
+_RECONNECT = Backoff(base=0.05, factor=2.0, max=1.0)
+
+
+class _Waiter:
+    """One call that waits on a channel, until a confirmation or a message comes."""
+
+    def __init__(self) -> None:
+        self.message: bytes | None = None
+        self._news = anyio.Event()
+
+    def tell(self, message: bytes | None) -> None:
+        self.message = self.message or message
+        self._news.set()
+
+    async def hear(self) -> None:
+        await self._news.wait()
+        self._news = anyio.Event()
+
+
+class Inbox:
+    """The subscription of one client; reads only while somebody waits."""
+
+    def __init__(self, redis: "Redis", group: TaskGroup) -> None:
+        self._redis = redis
+        self._group = group
+        self._pubsub: PubSub | None = None
+        self._waiters: dict[str, list[_Waiter]] = defaultdict(list)
+        self._reading = False
+
+    async def wait(self, key: str) -> bytes:
+        """The value of `key`, which is also a channel; waits until it is there."""
+        waiter = _Waiter()
+        self._waiters[key].append(waiter)
+        try:
+            await self._subscribe(key)
+            while True:
+                await waiter.hear()
+                if waiter.message is not None:
+                    return waiter.message
+                try:
+                    value: bytes | None = await self._redis.get(key)
+                except RedisError:
+                    continue  # the subscription is made anew too, and its confirmation wakes us
+                if value is not None:
+                    return value
+        finally:
+            self._waiters[key].remove(waiter)
+            if not self._waiters[key]:
+                del self._waiters[key]
+                with anyio.CancelScope(shield=True), anyio.move_on_after(1):
+                    await self._unsubscribe(key)
+
+    async def close(self) -> None:
+        """Close the subscription's connection."""
+        if self._pubsub is not None:
+            await self._pubsub.aclose()  # type: ignore[no-untyped-call]
+
+    async def _subscribe(self, key: str) -> None:
+        if self._pubsub is None:
+            self._pubsub = self._redis.pubsub()
+        await self._pubsub.subscribe(key)
+        if not self._reading:
+            self._reading = True
+            self._group.start_soon(self._read)
+
+    async def _unsubscribe(self, key: str) -> None:
+        if self._pubsub is not None:
+            try:
+                await self._pubsub.unsubscribe(key)
+            except RedisError as error:
+                log.debug("Unsubscribing failed: %s", error)
+
+    async def _read(self) -> None:
+        failures = 0
+        try:
+            while self._waiters and self._pubsub is not None:
+                try:
+                    self._take(await self._pubsub.get_message(timeout=None))
+                    failures = 0
+                except (RedisError, OSError) as error:
+                    failures += 1
+                    log.debug("Waiting for results: %s; subscribing anew.", error)
+                    await anyio.sleep(_RECONNECT.at_least_half(failures))
+                    await self._subscribe_anew()
+        finally:
+            self._reading = False
+
+    async def _subscribe_anew(self) -> None:
+        old, self._pubsub = self._pubsub, self._redis.pubsub()
+        if old is not None:
+            await old.aclose()  # type: ignore[no-untyped-call]
+        try:
+            await self._pubsub.subscribe(*list(self._waiters))
+        except (RedisError, OSError) as error:
+            log.debug("Subscribing failed: %s", error)
+
+    def _take(self, message: dict[str, Any] | None) -> None:
+        if message is None or message["type"] not in ("subscribe", "message"):
+            return
+        channel = message["channel"].decode()
+        found = message["data"] if message["type"] == "message" else None
+        for waiter in list(self._waiters.get(channel, ())):
+            waiter.tell(found)
