@@ -17,6 +17,7 @@ import boto3
 import pytest
 import redis
 
+from tests.dynamo_proxy import DynamoProxy
 from tests.servers import DEBIAN_REDIS, DynamoServer, RedisServer
 
 TABLE = "config"
@@ -139,6 +140,14 @@ def table(session_dynamo: DynamoServer) -> Iterator[Table]:
 
 
 @pytest.fixture
+def dynamo_proxy(session_dynamo: DynamoServer, table: Table) -> Iterator[DynamoProxy]:
+    """Counts and perturbs DynamoDB's traffic, for workers started with
+    `env={"AWS_ENDPOINT_URL_DYNAMODB": dynamo_proxy.url}`."""
+    with DynamoProxy(session_dynamo.port) as proxy:
+        yield proxy
+
+
+@pytest.fixture
 def environment(
     redis_server: RedisServer, session_dynamo: DynamoServer, table: Table
 ) -> dict[str, str]:
@@ -156,7 +165,9 @@ def environment(
 class Worker:
     """A `worker run` process, its log in a file."""
 
-    def __init__(self, command: list[str], cwd: Path, environment: dict[str, str], log: Path) -> None:
+    def __init__(
+        self, command: list[str], cwd: Path, environment: dict[str, str], log: Path
+    ) -> None:
         self._log = log
         with log.open("wb") as output:
             self.process = subprocess.Popen(
@@ -168,7 +179,9 @@ class Worker:
         return self._log.read_text(errors="replace")
 
     def wait_ready(self, timeout: float = 20.0) -> "Worker":
-        wait_until(lambda: "takes jobs from" in self.log or self.process.poll() is not None, timeout)
+        wait_until(
+            lambda: "takes jobs from" in self.log or self.process.poll() is not None, timeout
+        )
         assert self.process.poll() is None, self.log
         return self
 
@@ -191,9 +204,7 @@ class Worker:
 
 
 @pytest.fixture
-def start_worker(
-    environment: dict[str, str], tmp_path: Path
-) -> Iterator[Callable[..., Worker]]:
+def start_worker(environment: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., Worker]]:
     """Start `worker run tests.apps.basic:app` (or `app=`), with settings as keywords:
     `start_worker("--burst", lease=1.5)` sets WORKER_LEASE. Waits until it is ready unless told
     `ready=False`. Whatever still runs is killed at the end."""
@@ -226,7 +237,9 @@ def start_worker(
 def run_command(environment: dict[str, str], tmp_path: Path) -> Callable[..., Any]:
     """Run a `worker` command to its end: gives the completed process, output as text."""
 
-    def run(*arguments: str, stdin: str | None = None, timeout: float = 30, **settings: object) -> Any:
+    def run(
+        *arguments: str, stdin: str | None = None, timeout: float = 30, **settings: object
+    ) -> Any:
         variables = {f"WORKER_{name.upper()}": str(value) for name, value in settings.items()}
         return subprocess.run(
             [sys.executable, "-m", "worker", *arguments],
