@@ -27,7 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--redis-server",
         default=None,
-        help="run against this redis-server instead of the embedded Valkey ('debian': the machine's)",
+        help="run against this redis-server, not the embedded Valkey ('debian': the machine's)",
     )
 
 

@@ -134,7 +134,7 @@ class App:
 
 
 def _annotated(function: Any) -> Any:
-    """What carries the annotations: the function itself, or what stands behind a callable object."""
+    """What carries the annotations: the function, or what stands behind a callable object."""
     if inspect.isroutine(function) or inspect.isclass(function):
         return inspect.unwrap(function)
     return getattr(function, "func", None) or type(function).__call__

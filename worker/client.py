@@ -64,7 +64,7 @@ class Client:
         payload: Any = None,
         *,
         config: str | None = None,
-        id: str | None = None,  # noqa: A002 - the job's own word
+        id: str | None = None,
         queue: str | None = None,
         delay: float | None = None,
         expires_at: int | None = None,
@@ -98,7 +98,10 @@ class Client:
         return await self._push(jobs, queue, None)
 
     async def result(
-        self, id: str, timeout: float | None = None, queue: str | None = None  # noqa: A002, ASYNC109
+        self,
+        id: str,
+        timeout: float | None = None,
+        queue: str | None = None,
     ) -> Result:
         """Wait for a job's result, on its channel. Raises TimeoutError after so many seconds.
 

@@ -210,9 +210,7 @@ class ConfigStore:
     def _remember(
         self, key: str, attributes: dict[str, Any] | None, asked_at: float, *, sure: bool
     ) -> Item:
-        item = Item(
-            key, attributes, asked_at, key_attribute=self._table.key_attribute, sure=sure
-        )
+        item = Item(key, attributes, asked_at, key_attribute=self._table.key_attribute, sure=sure)
         old = self._items.get(key)
         if old is not None:
             item.used_at = old.used_at

@@ -97,9 +97,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def process(
-    command: Sequence[str], port: int, folder: Path
-) -> Iterator["subprocess.Popen[bytes]"]:
+def process(command: Sequence[str], port: int, folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
     """A child that listens on `port`; ended with the context. Its output goes to a file."""
     log = folder / f"{Path(command[0]).name}-{port}.log"
     with log.open("ab") as output:
@@ -125,7 +123,8 @@ def process(
 
 def _apart() -> None:
     """A group of its own, so that Ctrl-C reaches the worker and not its servers first; and gone
-    with us, however we end (Linux)."""
+    with us, however we end (Linux).
+    """
     os.setpgrp()
     if sys.platform == "linux":
         import ctypes  # noqa: PLC0415

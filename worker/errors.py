@@ -67,7 +67,7 @@ class ConfigUnavailable(WorkerError):
         self.misconfigured = misconfigured
 
 
-class Signal(Exception):  # noqa: N818 - it is a handler's wish, not a fault
+class Signal(Exception):
     """What a handler raises to say what is to become of its job."""
 
 

@@ -11,7 +11,6 @@ import logging
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from anyio import CapacityLimiter, to_thread
@@ -129,41 +128,44 @@ class Executor:
         Cancelling the task cancels the handler. With `run.verdict` set to TIMEOUT first, that is a
         failed attempt; any other cancellation goes through.
         """
-        job, view = run.job, run.view
-        assert view is not None  # noqa: S101 - configure() came before, or this is our own fault
+        arguments = self._arguments(run)
+        if isinstance(arguments, Outcome):
+            return arguments
         run.started_at = self._clock.now_ms()
-        if job.expires_at is not None and run.started_at >= job.expires_at:
-            return self._expired(run)
-        handler = run.handler
+        value: Any = None
+        error: BaseException | None = None
         try:
-            payload = job.payload
-            if handler.validate_payload is not None:
-                payload = handler.validate_payload(payload)
-        except ValidationError as error:
-            return self._bury(run, "payload_invalid", _info("PayloadInvalid", explain(error)))
-        arguments = handler.arguments(payload, handler.config_of(view), job)
-        try:
-            if handler.is_async:
-                value = await handler.function(**arguments)
+            if run.handler.is_async:
+                value = await run.handler.function(**arguments)
             else:
                 value = await self._in_thread(run, arguments)
-        except asyncio.CancelledError as error:
-            if run.verdict is Verdict.TIMEOUT:
-                return self.timed_out(run)
+        except asyncio.CancelledError as cancelled:
             task = asyncio.current_task()
-            if task is not None and task.cancelling():
+            if run.verdict is not Verdict.TIMEOUT and task is not None and task.cancelling():
                 raise
-            # Nobody cancelled this job: the handler let an inner cancellation escape.
-            return self._raised(run, error)
+            # Otherwise nobody cancelled this job: its handler let an inner cancellation escape.
+            error = cancelled
         except (KeyboardInterrupt, GeneratorExit):
             raise
-        except BaseException as error:  # noqa: BLE001 - a handler's sys.exit() must not end us
-            if run.verdict is Verdict.TIMEOUT:
-                return self.timed_out(run)
-            return self._raised(run, error)
+        except BaseException as raised:  # noqa: BLE001 - a handler's sys.exit() must not end us
+            error = raised
         if run.verdict is Verdict.TIMEOUT:
             return self.timed_out(run)
-        return self._succeeded(run, value)
+        return self._succeeded(run, value) if error is None else self._raised(run, error)
+
+    def _arguments(self, run: Run) -> dict[str, Any] | Outcome:
+        """What to call the handler with, or the outcome where it is not to be called."""
+        job, view, handler = run.job, run.view, run.handler
+        assert view is not None  # noqa: S101 - configure() came before, or this is our own fault
+        if job.expires_at is not None and self._clock.now_ms() >= job.expires_at:
+            return self._expired(run)
+        payload = job.payload
+        if handler.validate_payload is not None:
+            try:
+                payload = handler.validate_payload(payload)
+            except ValidationError as error:
+                return self._bury(run, "payload_invalid", _info("PayloadInvalid", explain(error)))
+        return handler.arguments(payload, handler.config_of(view), job)
 
     def timed_out(self, run: Run) -> Outcome:
         """The outcome of a run over its time limit: a failed attempt."""

@@ -19,7 +19,8 @@ class Heartbeat:
     async def run(self) -> None:
         """Beat until cancelled."""
         while True:
-            await anyio.sleep(await self._beat())
+            pause = await self._beat()
+            await anyio.sleep(pause)
 
     async def _beat(self) -> float:
         """Renew each lease; tells how many seconds until the next time."""
@@ -28,6 +29,6 @@ class Heartbeat:
                 if not await pump.queue.renew(self._lease):
                     pump.doubt()
             except (RedisError, OSError) as error:
-                # Leases run on while Redis is away; the sooner they are renewed, the fewer are lost.
+                # Leases run on while Redis is away: the sooner renewed, the fewer are lost.
                 return min(self._every, self._outage.failed(error))
         return self._every

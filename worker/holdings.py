@@ -6,6 +6,7 @@ there is no room.
 """
 
 from collections.abc import Callable
+
 from worker.outcome import Outcome
 from worker.run import Run
 

@@ -60,11 +60,11 @@ class Inbox:
                 if waiter.message is not None:
                     return waiter.message
                 try:
-                    value: bytes | None = await self._redis.get(key)
+                    value: Any = await self._redis.get(key)
                 except RedisError:
                     continue  # the subscription is made anew too, and its confirmation wakes us
                 if value is not None:
-                    return value
+                    return bytes(value)
         finally:
             self._waiters[key].remove(waiter)
             if not self._waiters[key]:

@@ -157,7 +157,7 @@ def _within_doubles(fields: dict[str, Any]) -> bool:
     return True
 
 
-_DIGITS = bytes(0x30 if 0x30 <= byte <= 0x39 else 0x20 for byte in range(256))
+_DIGITS = bytes(ord("0") if chr(byte).isdecimal() else ord(" ") for byte in range(256))
 _TOO_LONG = b"0" * 309
 
 

@@ -1,5 +1,6 @@
 """Knows whether Redis is away: one log line when it goes, one when it returns, and how long to wait
-before the next try."""
+before the next try.
+"""
 
 import logging
 import time

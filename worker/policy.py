@@ -18,7 +18,7 @@ class Policy:
 
     timeout: float = 300.0
     max_attempts: int = 5
-    backoff: Backoff = Backoff()
+    backoff: Backoff = field(default_factory=Backoff)
     result_ttl: float = 86_400.0
     result_ttl_ms: int = field(init=False)
 

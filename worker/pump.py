@@ -340,12 +340,16 @@ class Pump:
             self._made_room()
         unknown = list(listed.elements())
         if unknown:
-            log.warning("%d jobs were claimed without our hearing of it; they run now.", len(unknown))
+            log.warning(
+                "%d jobs were claimed without our hearing of it; they run now.", len(unknown)
+            )
             self._admit(unknown)
 
     def _lose(self, entry: Entry) -> None:
         self._forget(entry)
-        self._outcomes = [(other, outcome) for other, outcome in self._outcomes if other is not entry]
+        self._outcomes = [
+            (other, outcome) for other, outcome in self._outcomes if other is not entry
+        ]
         if isinstance(entry, Run) and not entry.over:
             if entry.task is None:
                 entry.over = True

@@ -25,7 +25,8 @@ _SCAN_PAGE = 500
 @dataclass(frozen=True, slots=True)
 class Exchange:
     """What came of one turn. `next_due` is in ms, -1 for none; `complaints` are what Redis said
-    where it would not push a result to its job's `reply_to`, by the outcome's index."""
+    where it would not push a result to its job's `reply_to`, by the outcome's index.
+    """
 
     live: bool
     held: int
@@ -84,8 +85,8 @@ class Queue:
         Redis wakes the worker that waits longest, and only that one. Never cancel this: Redis may
         have moved the job already.
         """
-        job: bytes | None = await self._redis.blmove(
-            self.keys.pending, self._active, seconds, "RIGHT", "LEFT"
+        job: bytes | None = await self._redis.execute_command(  # type: ignore[no-untyped-call]
+            "BLMOVE", self.keys.pending, self._active, "RIGHT", "LEFT", seconds
         )
         return job
 
@@ -133,8 +134,8 @@ class Queue:
     async def active(self, worker: str, first: int, count: int) -> list[bytes]:
         """Some of what a worker's active list holds, newest first."""
         key = self.keys.active(worker)
-        page: list[bytes] = await self._redis.lrange(key, first, first + count - 1)  # type: ignore[misc]
-        return page
+        page: Any = await self._redis.lrange(key, first, first + count - 1)
+        return list(page)
 
     async def is_finished(self) -> bool:
         """Whether nothing is pending, scheduled, or active anywhere."""

@@ -22,9 +22,7 @@ STUBBORN_AFTER = 3.0
 class Runs:
     """The runs under way. `settle` is told each outcome, None where there is none to record."""
 
-    def __init__(
-        self, executor: Executor, settle: Callable[[Run, Outcome | None], None]
-    ) -> None:
+    def __init__(self, executor: Executor, settle: Callable[[Run, Outcome | None], None]) -> None:
         self._executor = executor
         self._settle = settle
         self._loop = asyncio.get_running_loop()

@@ -20,12 +20,14 @@ class Script:
     async def __call__(self, redis: "Redis", keys: list[Any], arguments: list[Any]) -> Any:
         """Run it. Raises redis.exceptions.RedisError."""
         try:
-            return await redis.execute_command(
+            return await redis.execute_command(  # type: ignore[no-untyped-call]
                 "EVALSHA", self._digest, len(keys), *keys, *arguments
             )
         except NoScriptError:
             # Refused before it began, so that sending it again does nothing twice.
-            return await redis.execute_command("EVAL", self._source, len(keys), *keys, *arguments)
+            return await redis.execute_command(  # type: ignore[no-untyped-call]
+                "EVAL", self._source, len(keys), *keys, *arguments
+            )
 
 
 exchange = Script("exchange")

@@ -21,12 +21,11 @@ import os
 import secrets
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import anyio
-from anyio.abc import TaskGroup
 from redis.exceptions import RedisError
 
 from worker.app import App
@@ -55,7 +54,8 @@ _POLL = 0.02  # seconds between looks at whether draining is done
 @dataclass(frozen=True)
 class Exit:
     """How the worker ended. `stuck` tells that a handler can't be stopped: the process has to be
-    left the hard way."""
+    left the hard way.
+    """
 
     code: int
     stuck: bool
@@ -119,12 +119,8 @@ class Service:
 
     async def _work(self, pumps: list[Pump]) -> Exit:
         settings = self._settings
-        heartbeat = Heartbeat(
-            pumps, self._outage, lease=settings.lease, every=settings.heartbeat
-        )
-        recoverer = Recoverer(
-            pumps, self._executor, self.worker, every=settings.heartbeat
-        )
+        heartbeat = Heartbeat(pumps, self._outage, lease=settings.lease, every=settings.heartbeat)
+        recoverer = Recoverer(pumps, self._executor, self.worker, every=settings.heartbeat)
         async with anyio.create_task_group() as group:
             for pump in pumps:
                 group.start_soon(pump.run, group)
@@ -155,8 +151,7 @@ class Service:
         await self._wait_for_runs(pumps)
         returned += await self._cancel_runs(pumps)
         with anyio.move_on_after(_LAST_WRITES):
-            while not all(pump.is_drained for pump in pumps):
-                await anyio.sleep(_POLL)
+            await _until(lambda: all(pump.is_drained for pump in pumps))
         handed_in = await self._leave(pumps)
         stuck = self._executor.threads_left_behind > 0 or any(p.runs.stubborn for p in pumps)
         log.info("Worker %s has stopped; %d jobs went back.", self.worker, returned)
@@ -165,18 +160,19 @@ class Service:
     async def _wait_for_runs(self, pumps: list[Pump]) -> None:
         """Give running jobs their grace period, or as much of it as the second signal leaves."""
         with anyio.move_on_after(self._settings.grace_period):
-            while not self._force.is_set() and any(pump.runs.running for pump in pumps):
-                await anyio.sleep(_POLL)
+            await _until(
+                lambda: self._force.is_set() or not any(pump.runs.running for pump in pumps)
+            )
 
     async def _cancel_runs(self, pumps: list[Pump]) -> int:
         """Cancel what still runs and let it clean up; tells how many jobs. They stay in the active
-        list until we leave, which gives them back."""
+        list until we leave, which gives them back.
+        """
         running = [(pump, run) for pump in pumps for run in pump.runs.running]
         for pump, run in running:
             pump.runs.cancel(run, Verdict.RETURNED)
         with anyio.move_on_after(STUBBORN_AFTER + 1):
-            while any(pump.runs.running for pump in pumps):
-                await anyio.sleep(_POLL)
+            await _until(lambda: not any(pump.runs.running for pump in pumps))
         return len(running)
 
     async def _leave(self, pumps: list[Pump]) -> bool:
@@ -185,7 +181,7 @@ class Service:
                 for pump in pumps:
                     await pump.queue.leave()
         except (RedisError, OSError, TimeoutError) as error:
-            log.error(
+            log.error(  # noqa: TRY400 - the cause is in the message, a traceback tells no more
                 "The lease could not be handed in (%s): what this worker holds is recovered by "
                 "another once its lease has ended, in %g s at most.",
                 type(error).__name__,
@@ -226,6 +222,12 @@ class Service:
             for number, handler in zip(numbers, before, strict=True):
                 loop.remove_signal_handler(number)
                 signal.signal(number, handler)
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    """Look until it holds: while draining, simpler than an event from every place that counts."""
+    while not condition():  # noqa: ASYNC110
+        await anyio.sleep(_POLL)
 
 
 def _run_of(pumps: list[Pump], task: "asyncio.Task[object] | None") -> Run | None:

@@ -23,7 +23,11 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="WORKER_", env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True
+        env_prefix="WORKER_",
+        env_file=".env",
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
     )
 
     redis_url: SecretStr = SecretStr("redis://localhost:6379/0")

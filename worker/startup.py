@@ -34,7 +34,7 @@ async def wait_until_ready(connections: Connections) -> None:
         ) from None
 
 
-class _NotYet(Exception):  # noqa: N818 - not an error yet
+class _NotYet(Exception):
     """Something is not there, and may come."""
 
 

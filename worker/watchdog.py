@@ -7,6 +7,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from typing import Self
 
 from worker.run import Run
 
@@ -33,7 +34,7 @@ class Watchdog:
         self._beat = time.monotonic()
         self._timer: asyncio.TimerHandle | None = None
 
-    def __enter__(self) -> "Watchdog":
+    def __enter__(self) -> Self:
         self._tick()
         self._thread = threading.Thread(target=self._watch, name="worker-watchdog", daemon=True)
         self._thread.start()

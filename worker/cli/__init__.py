@@ -1,5 +1,6 @@
 """The command line: arguments, exit codes, output. Commands import what they need when they run,
-so that `--help` is quick."""
+so that `--help` is quick.
+"""
 
 from worker.cli.main import app
 

@@ -62,7 +62,8 @@ def _has_uvloop() -> bool:
 
 def _leave_now(code: int) -> None:
     """Leave without waiting for what can't be stopped: a thread, a task that swallows
-    cancellation. The loop would wait for them for ever; all is given back and closed by now."""
+    cancellation. The loop would wait for them for ever; all is given back and closed by now.
+    """
     sys.stdout.flush()
     logging.shutdown()
     sys.stderr.flush()
