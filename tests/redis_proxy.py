@@ -20,6 +20,7 @@ T = TypeVar("T")
 Direction = Literal["requests", "replies", "both"]
 
 _CHUNK = 64 * 1024
+_Waiting = asyncio.Queue[tuple[float, bytes]]
 
 
 @dataclass(eq=False)
@@ -228,7 +229,7 @@ class RedisProxy:
     ) -> None:
         """Take in one direction's bytes and pass them on, each when its time has come."""
         way = self._ways[direction]
-        waiting: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
+        waiting: _Waiting = asyncio.Queue()
 
         async def take() -> None:
             data = b"-"
@@ -240,23 +241,23 @@ class RedisProxy:
                     continue
                 waiting.put_nowait((self._loop.time() + way.delay, data))
 
-        async def give() -> None:
-            data = b"-"
-            while data:
-                due, data = await waiting.get()
-                if (wait := due - self._loop.time()) > 0:
-                    await asyncio.sleep(wait)
-                await way.open.wait()
-                if data:
-                    writer.write(data)
-                    await _quietly(writer.drain())
-                elif direction == "replies":
-                    link.client.close()
-                elif not writer.is_closing():
-                    with suppress(OSError):
-                        writer.write_eof()
+        await asyncio.gather(take(), self._give(waiting, way, writer))
+        if direction == "replies":
+            link.client.close()
 
-        await asyncio.gather(take(), give())
+    async def _give(self, waiting: _Waiting, way: _Way, writer: asyncio.StreamWriter) -> None:
+        while True:
+            due, data = await waiting.get()
+            if (wait := due - self._loop.time()) > 0:
+                await asyncio.sleep(wait)
+            await way.open.wait()
+            if not data:
+                break
+            writer.write(data)
+            await _quietly(writer.drain())
+        with suppress(OSError):
+            if not writer.is_closing():
+                writer.write_eof()
 
     def _note_request(self, link: _Link, data: bytes) -> None:
         if link.loss is not None:
