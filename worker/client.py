@@ -100,7 +100,7 @@ class Client:
     async def result(
         self,
         id: str,
-        timeout: float | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - what asyncio.wait_for takes too
         queue: str | None = None,
     ) -> Result:
         """Wait for a job's result, on its channel. Raises TimeoutError after so many seconds.

@@ -87,7 +87,7 @@ class Settings(BaseSettings):
     @field_validator("processes")
     @classmethod
     def _some_processes(cls, value: int | str) -> int | str:
-        if value != "auto" and (isinstance(value, str) or value < 1):
+        if value != "auto" and not (str(value).isascii() and str(value).isdigit() and int(value)):
             raise ValueError("must be a number, 1 or more, or auto")
         return value
 
