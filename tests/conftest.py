@@ -8,8 +8,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,9 @@ import pytest
 import redis
 
 from tests.dynamo_proxy import DynamoProxy
+from tests.producer import Producer
 from tests.servers import DEBIAN_REDIS, DynamoServer, RedisServer
+from tests.waiting import wait_until
 
 TABLE = "config"
 
@@ -29,18 +31,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=None,
         help="run against this redis-server, not the embedded Valkey ('debian': the machine's)",
     )
-
-
-def wait_until(condition: Callable[[], Any], timeout: float = 20.0, what: str = "") -> Any:
-    """Wait until the condition holds, and give what it gave."""
-    until = time.monotonic() + timeout
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > until:
-            raise AssertionError(f"waited {timeout} s in vain {what or condition}: last {value!r}")
-        time.sleep(0.01)
 
 
 @pytest.fixture(scope="session")
@@ -108,8 +98,8 @@ class Table:
         self._table = resource.Table(name)
 
     def create(self) -> "Table":
-        for name in self.client.list_tables()["TableNames"]:
-            self.client.delete_table(TableName=name)
+        if self.name in self.client.list_tables()["TableNames"]:
+            self.drop()
         self.client.create_table(
             TableName=self.name,
             AttributeDefinitions=[{"AttributeName": self.key, "AttributeType": "S"}],
@@ -147,19 +137,26 @@ def dynamo_proxy(session_dynamo: DynamoServer, table: Table) -> Iterator[DynamoP
         yield proxy
 
 
-@pytest.fixture
-def environment(
-    redis_server: RedisServer, session_dynamo: DynamoServer, table: Table
-) -> dict[str, str]:
-    """The environment of a worker on the session's servers, with nothing of the machine's own."""
+def worker_environment(redis_server: RedisServer, dynamo: DynamoServer) -> dict[str, str]:
+    """The environment of a worker on these servers, with nothing of the machine's own."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("WORKER_", "AWS_"))}
     return {
         **kept,
-        **aws_environment(session_dynamo),
+        **aws_environment(dynamo),
         "WORKER_REDIS_URL": redis_server.url,
         "PYTHONPATH": str(Path(__file__).parent.parent),
         "PYTHONWARNINGS": "error::ResourceWarning",
     }
+
+
+@pytest.fixture
+def environment(
+    redis_server: RedisServer,
+    session_dynamo: DynamoServer,
+    table: Table,
+) -> dict[str, str]:
+    """The environment of a worker on the session's servers."""
+    return worker_environment(redis_server, session_dynamo)
 
 
 class Worker:
@@ -253,3 +250,55 @@ def run_command(environment: dict[str, str], tmp_path: Path) -> Callable[..., An
         )
 
     return run
+
+
+@pytest.fixture
+def producer(r: redis.Redis) -> Producer:
+    """Pushes to the queue `jobs` and reads its results."""
+    return Producer(r)
+
+
+@dataclass(frozen=True)
+class Shared:
+    """A worker that all tests of a module share, on a Redis and a config table of its own. They
+    tell their jobs apart by id."""
+
+    redis_server: RedisServer
+    r: redis.Redis
+    producer: Producer
+    table: Table
+    worker: Worker
+    environment: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def shared(
+    request: pytest.FixtureRequest,
+    session_dynamo: DynamoServer,
+    redis_binary: str | None,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Shared]:
+    """The module's worker. It runs the module's `APP`, under its `SETTINGS`."""
+    app = getattr(request.module, "APP", "tests.apps.basic:app")
+    settings = getattr(request.module, "SETTINGS", {})
+    folder = tmp_path_factory.mktemp("shared")
+    server = RedisServer(folder, binary=redis_binary)
+    table = Table(session_dynamo, name="shared").create()
+    server.start()
+    environment = {
+        **worker_environment(server, session_dynamo),
+        "WORKER_CONFIG_TABLE": table.name,
+        **{f"WORKER_{name.upper()}": str(value) for name, value in settings.items()},
+    }
+    worker = Worker(
+        [sys.executable, "-m", "worker", "run", app], folder, environment, folder / "worker.log"
+    )
+    try:
+        with server.client() as client:
+            worker.wait_ready()
+            yield Shared(server, client, Producer(client), table, worker, environment)
+            assert worker.stop() == 0, worker.log
+    finally:
+        worker.end()
+        server.stop()
+        table.close()
