@@ -5,44 +5,39 @@ everything in the process, closed in order. There is no pool of ours and no cach
 SDK and redis-py keep their sockets alive themselves, sized here to the concurrency.
 """
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import aioboto3
-from aiobotocore.config import AioConfig
-from botocore.exceptions import BotoCoreError
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from worker.config import ConfigStore
-from worker.errors import NotOpen, StartupError
+from worker.errors import NotOpen
 from worker.settings import Settings
-from worker.table import ConfigTable
 
 if TYPE_CHECKING:
+    import aioboto3
     from types_aiobotocore_dynamodb import DynamoDBClient
+
+    from worker.config import ConfigStore
+    from worker.table import ConfigTable
 
 # Seconds. Blocking reads last less than a second, so five without a reply is an outage.
 REDIS_TIMEOUT = 5.0
 REDIS_CONNECT_TIMEOUT = 2.0
-DYNAMO_TIMEOUT = 2.0
-# aiohttp drops idle sockets after 12 s by default; sparse look-ups would pay TLS again each time.
-DYNAMO_KEEPALIVE = 60.0
 
 
 @dataclass(frozen=True)
 class Connections:
     """What a process has open."""
 
-    session: aioboto3.Session
+    session: "aioboto3.Session"
     dynamo: "DynamoDBClient"
     redis: "Redis"
-    config: ConfigStore
-    table: ConfigTable
+    config: "ConfigStore"
+    table: "ConfigTable"
     settings: Settings
 
 
@@ -60,14 +55,13 @@ async def open_connections(settings: Settings) -> AsyncIterator[Connections]:
     global _open  # noqa: PLW0603 - one per process is the very promise
     if _open is not None:
         raise NotOpen("the connections of this process are open already; use the accessors")
+    # Imported here, so that a producer, which has no use for it, never pays for the AWS SDK.
+    from worker.config import ConfigStore  # noqa: PLC0415
+    from worker.dynamo import open_dynamo  # noqa: PLC0415
+    from worker.table import ConfigTable  # noqa: PLC0415
+
     async with AsyncExitStack() as stack:
-        session = aioboto3.Session(region_name=_region())
-        try:
-            dynamo = await stack.enter_async_context(
-                session.client("dynamodb", config=_dynamo_config(settings))
-            )
-        except (BotoCoreError, ValueError) as error:
-            raise StartupError(f"the DynamoDB client can't be made: {error}") from error
+        session, dynamo = await stack.enter_async_context(open_dynamo(settings))
         redis = await stack.enter_async_context(open_redis(settings))
         table = ConfigTable(dynamo, settings.config_table, settings.config_key)
         config = ConfigStore(
@@ -138,19 +132,3 @@ async def get_config(key: str) -> dict[str, Any]:
     `open_connections`, ConfigUnavailable when DynamoDB can't be read and nothing stands in.
     """
     return await _connections().config.get(key)
-
-
-def _region() -> str | None:
-    """AWS_REGION, which every other AWS SDK reads and botocore does not; None: botocore's chain."""
-    return None if os.environ.get("AWS_DEFAULT_REGION") else os.environ.get("AWS_REGION")
-
-
-def _dynamo_config(settings: Settings) -> AioConfig:
-    return AioConfig(
-        connect_timeout=DYNAMO_TIMEOUT,
-        read_timeout=DYNAMO_TIMEOUT,
-        retries={"mode": "standard", "total_max_attempts": 2},
-        max_pool_connections=settings.concurrency + 4,
-        tcp_keepalive=True,
-        connector_args={"keepalive_timeout": DYNAMO_KEEPALIVE},
-    )
