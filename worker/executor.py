@@ -60,7 +60,7 @@ class Executor:
         self._clock = clock
         self._threads = threads
         self._limiter: CapacityLimiter | None = None
-        self.threads_left_behind = 0
+        self.threads_left_behind: set[Run] = set()
 
     # -- before the run ------------------------------------------------------------------------
 
@@ -120,13 +120,21 @@ class Executor:
         """Whether one more crash would bury the job, so that it has to run alone."""
         return job.crashes + 1 >= self._limits.max_crashes
 
+    def holds_suspect(self, raw: bytes, keys: Keys) -> bool:
+        """The same of a job that is still bytes; False for what is no job."""
+        try:
+            return self.is_suspect(decode(raw, keys, self._limits.max_job_bytes))
+        except Malformed:
+            return False
+
     # -- the run -------------------------------------------------------------------------------
 
-    async def execute(self, run: Run) -> Outcome:
+    async def execute(self, run: Run) -> Outcome | None:
         """Run the handler and judge what came of it.
 
         Cancelling the task cancels the handler. With `run.verdict` set to TIMEOUT first, that is a
-        failed attempt; any other cancellation goes through.
+        failed attempt; any other cancellation goes through. None where the handler made another
+        error of a cancellation that was no fault of its own: there is nothing to record.
         """
         arguments = self._arguments(run)
         if isinstance(arguments, Outcome):
@@ -151,7 +159,9 @@ class Executor:
             error = raised
         if run.verdict is Verdict.TIMEOUT:
             return self.timed_out(run)
-        return self._succeeded(run, value) if error is None else self._raised(run, error)
+        if error is None:
+            return self._succeeded(run, value)
+        return self._raised(run, error) if run.verdict is None else None
 
     def _arguments(self, run: Run) -> dict[str, Any] | Outcome:
         """What to call the handler with, or the outcome where it is not to be called."""
@@ -179,26 +189,23 @@ class Executor:
         """Run a plain function in a thread; abandon the thread when cancelled, and count it."""
         if self._limiter is None:
             self._limiter = CapacityLimiter(self._threads)
-        left = False
 
         def call() -> Any:
             try:
                 return run.handler.function(**arguments)
             finally:
-                if left:
-                    self.threads_left_behind -= 1
+                self.threads_left_behind.discard(run)
 
         try:
             return await to_thread.run_sync(call, abandon_on_cancel=True, limiter=self._limiter)
         except asyncio.CancelledError:
-            left = True
-            self.threads_left_behind += 1
+            self.threads_left_behind.add(run)
             log.warning(
                 "Job %r (%r): its thread can't be stopped and goes on; what it returns is dropped. "
                 "Threads left behind: %d. Give blocking calls time-outs of their own.",
                 run.job.id,
                 run.job.handler,
-                self.threads_left_behind,
+                len(self.threads_left_behind),
             )
             raise
 

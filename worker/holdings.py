@@ -22,21 +22,30 @@ class Holdings:
         self.reserved = 0
         self.closed = False
         self.suspect: Run | None = None
+        self.suspect_released = False
         self.on_room: list[Callable[[], None]] = []
 
-    @property
-    def room(self) -> int:
-        """How many more jobs may be claimed now."""
+    def room(self, leaving: int = 0) -> int:
+        """How many more jobs may be claimed in an exchange that settles `leaving` of them."""
         if self.closed or self.suspect is not None:
             return 0
-        return max(0, self.concurrency - self.count - self.reserved)
+        return max(0, self.concurrency - self.count - self.reserved + leaving)
 
-    @property
-    def suspect_is_alone(self) -> bool:
-        """Whether a suspect waits and nothing is held, or on its way here, beside it."""
-        return self.suspect is not None and self.count == 1 and self.reserved == 0
+    def hold_suspect(self, run: Run) -> bool:
+        """Keep a suspect until it is alone; False where another one is kept already."""
+        if self.suspect is not None:
+            return False
+        self.suspect, self.suspect_released = run, False
+        return True
+
+    def release_suspect(self) -> Run | None:
+        """The suspect, once, when nothing is held, or on its way here, beside it."""
+        if self.suspect is None or self.suspect_released or self.count > 1 or self.reserved:
+            return None
+        self.suspect_released = True
+        return self.suspect
 
     def tell_room(self) -> None:
-        """Wake whoever may have waited for room, or for the suspect to be alone."""
+        """Wake the pumps, which may wait for room, or for the suspect to be alone."""
         for wake in self.on_room:
             wake()

@@ -146,16 +146,13 @@ class Pump:
 
     def _claimable(self, leaving: int) -> int:
         """How many jobs to ask for, given that so many leave in the same exchange."""
-        if self._listening or self._holdings.closed:
+        if self._listening:
             return 0
         wait = self._claim_from - time.monotonic()
         if wait > 0:
             asyncio.get_running_loop().call_later(wait, self._wake.set)
             return 0
-        holdings = self._holdings
-        if holdings.suspect is not None:
-            return 0
-        return max(0, holdings.concurrency - holdings.count - holdings.reserved + leaving)
+        return self._holdings.room(leaving)
 
     def _settled(self, outcomes: list[tuple[Entry, Outcome]], reply: Exchange) -> None:
         for index in reply.refused:
@@ -178,7 +175,7 @@ class Pump:
 
     def _nothing_more(self, reply: Exchange) -> None:
         """All that was pending is claimed: wait for more beside the turns."""
-        if not self._holdings.room or self._holdings.closed:
+        if not self._holdings.room():
             return
         if self._claim_from > time.monotonic():
             self._wake.set()
@@ -205,8 +202,7 @@ class Pump:
             self._holdings.reserved -= 1
             if job is not None:
                 self._admit([job])
-            if self._holdings.suspect is not None:
-                self._made_room()
+            self._try_suspect()
             self._wake.set()
 
     # -- what comes in -------------------------------------------------------------------------
@@ -232,6 +228,7 @@ class Pump:
                     self._start(entry, item)
         if to_load and self._group is not None:
             self._group.start_soon(self._load, to_load)
+        self._try_suspect()
 
     async def _load(self, runs: list[Run]) -> None:
         wanted: dict[str, bool] = {}
@@ -271,16 +268,20 @@ class Pump:
 
     def _set_aside(self, run: Run) -> None:
         """Keep a suspect until it is all that we hold; a second one has to go elsewhere."""
-        if self._holdings.suspect is not None:
+        if self._holdings.hold_suspect(run):
+            # Long jobs beside it may keep it waiting: after a lease, somebody else may try.
+            asyncio.get_running_loop().call_later(self._lease, self._pass_on, run)
+        else:
             self._decide(run, requeue(run.raw))
-            return
-        self._holdings.suspect = run
-        # Long jobs beside it may keep it waiting: after a lease, somebody else may try.
-        asyncio.get_running_loop().call_later(self._lease, self._pass_on, run)
-        self._made_room()
+
+    def _try_suspect(self) -> None:
+        run = self._holdings.release_suspect() if self._holdings.suspect in self.held else None
+        if run is not None and not run.over and self._group is not None:
+            self._group.start_soon(self._load, [run])
 
     def _pass_on(self, run: Run) -> None:
-        if not run.over and run.task is None and self._holdings.suspect is run:
+        holdings = self._holdings
+        if holdings.suspect is run and not holdings.suspect_released and not run.over:
             self._decide(run, later(run.raw, run.raw, self._lease))
 
     # -- what goes out -------------------------------------------------------------------------
@@ -307,14 +308,9 @@ class Pump:
             self._holdings.suspect = None
 
     def _made_room(self) -> None:
-        holdings = self._holdings
-        if holdings.suspect_is_alone and holdings.suspect in self.held:
-            run = holdings.suspect
-            if run.task is None and not run.over and self._group is not None:
-                self._group.start_soon(self._load, [run])
+        self._try_suspect()
         self._wake.set()
-        if len(holdings.on_room) > 1:
-            holdings.tell_room()
+        self._holdings.tell_room()
 
     # -- when in doubt -------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ A command is sent once. A reply that does not arrive leaves open whether Redis d
 script is safe to repeat; who claims must look into the active list afterwards (`register`).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -139,18 +139,11 @@ class Queue:
 
     async def is_finished(self) -> bool:
         """Whether nothing is pending, scheduled, or active anywhere."""
-        async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.llen(self.keys.pending)
-            pipe.zcard(self.keys.scheduled)
-            pipe.zrange(self.keys.workers, 0, -1)
-            pending, scheduled, workers = await pipe.execute()
-        if pending or scheduled:
-            return False
-        return not await self._hold_any(workers)
-
-    async def _hold_any(self, workers: Iterable[bytes]) -> bool:
-        names = [self.keys.active(_text(worker)) for worker in workers]
-        return bool(names) and bool(await self._redis.exists(*names))
+        names = self.keys
+        left: int = await scripts.left(
+            self._redis, [names.pending, names.scheduled, names.workers], [names.active("")]
+        )
+        return left == 0
 
 
 def _text(value: bytes | str) -> str:

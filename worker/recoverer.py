@@ -11,7 +11,6 @@ import anyio
 from redis.exceptions import RedisError
 
 from worker.executor import Executor
-from worker.outcome import Outcome
 from worker.pump import Pump
 from worker.queue import Queue
 
@@ -50,27 +49,32 @@ class Recoverer:
     async def _recover(self, queue: Queue, worker: str) -> None:
         # Those one crash short of burial first, all in one step: Redis buries one of them only if
         # it was alone, which could not be told once the others are gone.
-        suspects: list[Outcome] = []
+        suspects: list[bytes] = []
         first = 0
         while page := await queue.active(worker, first, _PAGE):
-            outcomes = [self._executor.after_crash(raw, queue.keys) for raw in page]
-            suspects += [outcome for outcome in outcomes if outcome.op == "last"]
+            suspects += [raw for raw in page if self._executor.holds_suspect(raw, queue.keys)]
             first += _PAGE
-        if suspects:
-            await queue.recover(worker, suspects)
         count = 0
-        while True:
-            # From the newest on: the oldest goes to the front last and so stands first.
-            page = await queue.active(worker, 0, _PAGE)
-            outcomes = [self._executor.after_crash(raw, queue.keys) for raw in page]
-            reply = await queue.recover(worker, outcomes)
-            count += len(outcomes) - len(reply.refused)
-            if reply.live or not reply.held or not outcomes:
-                break
-        if count or suspects:
+        if suspects:
+            count += await self._give_back(queue, worker, suspects)
+        # From the newest on: the oldest goes to the front last and so stands first.
+        while page := await queue.active(worker, 0, _PAGE):
+            given_back = await self._give_back(queue, worker, page)
+            count += given_back
+            if not given_back:
+                break  # it is alive after all, or another recoverer is quicker
+        else:
+            await self._give_back(queue, worker, [])  # nothing left: Redis forgets it
+        if count:
             log.warning(
                 "Worker %s is dead: %d jobs that it held on %r were given back or buried.",
                 worker,
-                count + len(suspects),
+                count,
                 queue.name,
             )
+
+    async def _give_back(self, queue: Queue, worker: str, jobs: list[bytes]) -> int:
+        """Take these jobs out of the dead one's list, in one step; tells how many were there."""
+        outcomes = [self._executor.after_crash(raw, queue.keys) for raw in jobs]
+        reply = await queue.recover(worker, outcomes)
+        return 0 if reply.live else len(outcomes) - len(reply.refused)

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 from enum import Enum
 from itertools import count
+from math import inf
 
 from worker.binding import Bound, View
 from worker.job import Job
@@ -24,7 +25,8 @@ class Verdict(Enum):
 class Run:
     """A job that this worker holds.
 
-    `started_at` is in ms on Redis's clock, `deadline` in seconds on the loop's. `number` counts
+    `started_at` is in ms on Redis's clock, `deadline` in seconds on the loop's, infinite
+    before the first step. `number` counts
     claims, to give them back in their order. `over` says that its outcome is decided, or that it
     is no longer ours.
     """
@@ -36,7 +38,7 @@ class Run:
     view: View | None = None
     stale: bool = False
     started_at: int | None = None
-    deadline: float = 0.0
+    deadline: float = inf
     task: asyncio.Task[None] | None = None
     verdict: Verdict | None = None
     over: bool = False

@@ -8,6 +8,7 @@ And a child of a group costs four times as much as a task.
 import asyncio
 import logging
 from collections.abc import Callable
+from math import inf
 
 from worker.executor import Executor
 from worker.outcome import Outcome
@@ -32,10 +33,8 @@ class Runs:
         self.stubborn: set[asyncio.Task[None]] = set()
 
     def start(self, run: Run) -> None:
-        """Start a run that has its config. Its time limit counts from now."""
-        assert run.view is not None  # noqa: S101 - configured before
+        """Start a run that has its config. Its time limit counts from its first step."""
         self.running.add(run)
-        self._limit(run, self._loop.time() + run.view.policy.timeout)
         run.task = self._loop.create_task(self._go(run))
 
     def cancel(self, run: Run, verdict: Verdict) -> None:
@@ -44,7 +43,10 @@ class Runs:
             return
         run.verdict = verdict
         run.task.cancel()
-        self._limit(run, self._loop.time() + STUBBORN_AFTER)
+        if run.deadline == inf:
+            self._end(run, None)  # a task cancelled before its first step never takes one
+        else:
+            self._limit(run, self._loop.time() + STUBBORN_AFTER)
 
     def run_of(self, task: "asyncio.Task[object] | None") -> Run | None:
         """The run that a task belongs to, for the watchdog."""
@@ -52,6 +54,8 @@ class Runs:
 
     async def _go(self, run: Run) -> None:
         outcome: Outcome | None = None
+        assert run.view is not None  # noqa: S101 - configured before
+        self._limit(run, self._loop.time() + run.view.policy.timeout)
         try:
             outcome = await self._executor.execute(run)
         except asyncio.CancelledError:

@@ -74,6 +74,7 @@ class Service:
         self._signals = 0
         self._stop = asyncio.Event()
         self._force = asyncio.Event()
+        self._starting = anyio.CancelScope()
         self._outage = Outage()
         self._holdings = Holdings(1 if settings.max_crashes == 1 else settings.concurrency)
         self._clock = RedisClock()
@@ -91,7 +92,10 @@ class Service:
     async def run(self) -> Exit:
         """Work until told to stop. Raises StartupError."""
         async with self._signals_handled(), open_connections(self._settings) as connections:
-            await wait_until_ready(connections)
+            with anyio.CancelScope() as self._starting:
+                await wait_until_ready(connections)
+            if self._stop.is_set():
+                return Exit(0, stuck=False)
             pumps = [self._pump(connections, name) for name in self._settings.queue]
             with Watchdog(lambda task: _run_of(pumps, task), lease=self._settings.lease):
                 return await self._work(pumps)
@@ -102,6 +106,7 @@ class Service:
         if self._signals == 1:
             log.info("Stopping: nothing more is claimed, running jobs get their grace period.")
             self._stop.set()
+            self._starting.cancel()
         else:
             log.warning("Stopping at once: running jobs are cancelled and given back.")
             self._force.set()
@@ -153,7 +158,7 @@ class Service:
         with anyio.move_on_after(_LAST_WRITES):
             await _until(lambda: all(pump.is_drained for pump in pumps))
         handed_in = await self._leave(pumps)
-        stuck = self._executor.threads_left_behind > 0 or any(p.runs.stubborn for p in pumps)
+        stuck = bool(self._executor.threads_left_behind) or any(p.runs.stubborn for p in pumps)
         log.info("Worker %s has stopped; %d jobs went back.", self.worker, returned)
         return Exit(1 if self._force.is_set() or not handed_in else 0, stuck)
 
