@@ -1,0 +1,80 @@
+"""Handlers that misbehave, and that leave traces of their runs where tests see them.
+
+Counters are in Redis (`runs:KEY`), or lines in a file for tests in which Redis is away.
+"""
+
+import asyncio
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from worker import App, Job, get_redis_client
+
+app = App()
+
+
+@app.handler
+async def echo(payload: Any, config: Any, job: Job) -> Any:
+    return {"payload": payload, "config": config, "attempt": job.attempt, "crashes": job.crashes}
+
+
+@app.handler
+async def count(payload: str) -> int:
+    return int(await get_redis_client().incr(f"runs:{payload}"))
+
+
+@app.handler
+async def nap(payload: float) -> float:
+    await asyncio.sleep(payload)
+    return payload
+
+
+@app.handler
+async def nap_first(payload: float, job: Job) -> str:
+    """Sleeps in its first run only, and says when it is cancelled."""
+    redis = get_redis_client()
+    run = await redis.incr(f"runs:{job.id}")
+    if run == 1:
+        try:
+            await asyncio.sleep(payload)
+        except asyncio.CancelledError:
+            await redis.incr(f"cancelled:{job.id}")
+            raise
+    return f"run {run}"
+
+
+@app.handler
+async def note(payload: dict[str, Any], job: Job) -> str:
+    """Writes a line for each run into a file, and takes its time."""
+    _append(payload["file"], job.id)
+    await asyncio.sleep(payload.get("seconds", 0))
+    return "noted"
+
+
+def _append(file: str, line: str) -> None:
+    with Path(file).open("a") as notes:
+        notes.write(f"{line}\n")
+
+
+@app.handler
+async def poison() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@app.handler
+async def census() -> list[int]:
+    """How many jobs its worker holds, a few times over."""
+    redis = get_redis_client()
+    counts = []
+    for _ in range(5):
+        counts += [await redis.llen(key) async for key in redis.scan_iter("{jobs}:active:*")]
+        await asyncio.sleep(0.05)
+    return counts
+
+
+@app.handler
+async def block(payload: float) -> str:
+    time.sleep(payload)  # noqa: ASYNC251 - that is what it is for
+    return "blocked the loop"
