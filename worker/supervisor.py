@@ -87,8 +87,11 @@ class Supervisor:
         while not self._signals:
             started = time.monotonic()
             code = await self._run_child(number)
-            if code == 0 or self._signals:
-                self._code = max(self._code, abs(code))
+            # One that was told to end before it could listen ends by the signal, and held nothing.
+            if code in (0, -signal.SIGTERM) and (self._signals or code == 0):
+                return
+            if self._signals:
+                self._code = 1
                 return
             if code == 1 and time.monotonic() - self._started < self._startup:
                 self._code = 1

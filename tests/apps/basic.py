@@ -53,6 +53,13 @@ async def reject(payload: str) -> None:
 
 
 @app.handler
+async def started(payload: float) -> None:
+    """Says in Redis that it runs, then naps."""
+    await get_redis_client().incr("started")
+    await asyncio.sleep(payload)
+
+
+@app.handler
 async def count(payload: str) -> int:
     """Counts its runs in Redis, where tests see them."""
     return int(await get_redis_client().incr(f"runs:{payload}"))
