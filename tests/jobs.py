@@ -6,7 +6,7 @@ from typing import Any
 
 import redis
 
-from tests.conftest import wait_until
+from tests.waiting import wait_until
 
 
 def job(id: str, handler: str, payload: Any = None, **fields: Any) -> str:

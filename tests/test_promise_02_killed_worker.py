@@ -4,7 +4,7 @@ import json
 import signal
 import time
 
-from tests.conftest import wait_until
+from tests.waiting import wait_until
 from tests.jobs import active, dead, job, push, result, wait_settled
 
 APP = "tests.apps.promises:app"
