@@ -10,6 +10,7 @@ import anyio
 from pydantic_core import to_json
 
 from worker import connections, scripts
+from worker.background import background
 from worker.errors import NotOpen
 from worker.inbox import Inbox
 from worker.job import Result, decode
@@ -43,7 +44,7 @@ class Client:
             self._redis = await self._stack.enter_async_context(
                 connections.open_redis(self._settings)
             )
-        group = await self._stack.enter_async_context(anyio.create_task_group())
+        group = await self._stack.enter_async_context(background())
         self._inbox = Inbox(self._redis, group)
         self._stack.push_async_callback(self._inbox.close)
         self._stack.callback(group.cancel_scope.cancel)

@@ -18,6 +18,7 @@ import anyio
 import anyio.lowlevel
 from anyio.abc import TaskGroup
 
+from worker.background import background
 from worker.backoff import Backoff
 from worker.errors import ConfigUnavailable
 from worker.item import Item, copied
@@ -76,7 +77,7 @@ class ConfigStore:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Keep the flights and the refresher going."""
-        async with anyio.create_task_group() as group:
+        async with background() as group:
             self._group = group
             if self._ttl > 0:
                 group.start_soon(self._refresh)
@@ -84,7 +85,6 @@ class ConfigStore:
                 yield
             finally:
                 self._group = None
-                group.cancel_scope.cancel()
 
     @property
     def away(self) -> bool:
