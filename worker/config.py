@@ -32,6 +32,7 @@ _AWAY = Backoff(base=0.2, factor=2.0, max=5.0)
 # Where in its time to live a hot key is read again: spread, so that keys read together do not
 # come up for refreshing together for ever.
 _REFRESH_FROM, _REFRESH_TO = 0.5, 0.8
+_TICK = 0.02  # seconds between looks at what is due, at the least
 
 
 class _Flight:
@@ -250,7 +251,7 @@ class ConfigStore:
     async def _refresh(self) -> None:
         """Read again what was used within its last time to live, before a job has to wait."""
         while True:
-            await anyio.sleep(self._ttl / 20)
+            await anyio.sleep(max(self._ttl / 20, _TICK))
             now = self._monotonic()
             if now - self._last_use > self._ttl or now < self._retry_at:
                 continue

@@ -1,5 +1,7 @@
-#!lua
+#!lua flags=allow-oom
 -- Leave: give back all that the active list still holds, in its order, and hand in the lease.
+--
+-- Allowed when Redis is out of memory: it moves what is there.
 --
 -- KEYS  1 pending   2 active list   3 workers
 -- ARGV  1 worker id

@@ -1,5 +1,7 @@
-#!lua
+#!lua flags=allow-oom
 -- Take a lease, for the first time or anew, and tell what the active list holds at that moment.
+--
+-- Allowed when Redis is out of memory, as renewing is.
 --
 -- KEYS  1 active list   2 workers
 -- ARGV  1 worker id   2 length of the lease, ms

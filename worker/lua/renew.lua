@@ -1,6 +1,9 @@
-#!lua
+#!lua flags=allow-oom
 -- Heartbeat: renew a lease that is still live. One that has ended stays ended, since a recoverer
 -- may be at the active list already; its owner has to register anew.
+--
+-- Allowed when Redis is out of memory: it changes a score, and a lease that ends for want of memory
+-- would run its jobs twice.
 --
 -- KEYS  1 workers
 -- ARGV  1 worker id   2 length of the lease, ms
