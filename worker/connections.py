@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
 
-from worker.errors import NotOpen
+from worker.errors import NotOpen, SettingsError
 from worker.settings import Settings
 
 if TYPE_CHECKING:
@@ -83,22 +84,31 @@ async def open_redis(settings: Settings) -> AsyncIterator["Redis"]:
     """One async Redis client, closed with the context.
 
     It never sends a command twice by itself: a claim or a push whose reply was lost would be done
-    twice. Its callers know what is safe to repeat.
+    twice. Its callers know what is safe to repeat. Raises SettingsError for a URL with options
+    that redis-py does not know.
     """
-    pool = BlockingConnectionPool.from_url(
-        settings.redis_url.get_secret_value(),
-        max_connections=settings.concurrency + 4 * len(settings.queue) + 4,
-        timeout=REDIS_TIMEOUT,
-        socket_timeout=REDIS_TIMEOUT,
-        socket_connect_timeout=REDIS_CONNECT_TIMEOUT,
-        socket_keepalive=True,
-        retry=Retry(NoBackoff(), 0),
-    )
-    redis = Redis.from_pool(pool)
+    redis = Redis.from_pool(_pool(settings))
     try:
         yield redis
     finally:
         await redis.aclose()
+
+
+def _pool(settings: Settings) -> BlockingConnectionPool:
+    try:
+        pool = BlockingConnectionPool.from_url(
+            settings.redis_url.get_secret_value(),
+            max_connections=settings.concurrency + 4 * len(settings.queue) + 4,
+            timeout=REDIS_TIMEOUT,
+            socket_timeout=REDIS_TIMEOUT,
+            socket_connect_timeout=REDIS_CONNECT_TIMEOUT,
+            socket_keepalive=True,
+            retry=Retry(NoBackoff(), 0),
+        )
+        pool.make_connection()  # type: ignore[no-untyped-call]  # opens nothing, but finds options that it does not know
+    except (ValueError, TypeError, RedisError) as error:
+        raise SettingsError(f"WORKER_REDIS_URL can't be used: {error}") from error
+    return pool
 
 
 def current() -> Connections | None:

@@ -79,9 +79,14 @@ class Settings(BaseSettings):
 
     @field_validator("redis_url")
     @classmethod
-    def _known_scheme(cls, url: SecretStr) -> SecretStr:
+    def _readable_url(cls, url: SecretStr) -> SecretStr:
         if not url.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
             raise ValueError("must begin with redis://, rediss:// or unix://")
+        if masked(url.get_secret_value()) == _UNREADABLE:
+            raise ValueError(
+                "can't be read: the port must be a number, and what is special in a password must "
+                "be percent-encoded, as in p%2Fw for p/w"
+            )
         return url
 
     @field_validator("processes")
@@ -119,15 +124,25 @@ class Settings(BaseSettings):
         return masked(self.redis_url.get_secret_value())
 
 
+_UNREADABLE = "(a URL that can't be read)"
+
+
 def masked(url: str) -> str:
-    """A URL fit to be shown: no password, and no query, which may hold one too."""
+    """A URL fit to be shown: no password, and no query, which may hold one too.
+
+    Of a URL that can't be read nothing is shown: a password with a slash in it looks like a port
+    and a path.
+    """
     try:
         parts = urlsplit(url)
+        parts.port  # noqa: B018 - raises ValueError where it is no number
+        if "@" in parts.path or "@" in parts.fragment:
+            return _UNREADABLE
         host = parts.netloc.rpartition("@")[2]
         user = f"{parts.username or ''}:***@" if "@" in parts.netloc else ""
         return urlunsplit((parts.scheme, user + host, parts.path, "", ""))
     except ValueError:
-        return "(a URL that can't be read)"
+        return _UNREADABLE
 
 
 def _explain(error: ValidationError) -> str:
