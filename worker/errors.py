@@ -46,13 +46,25 @@ class SettingsError(WorkerError, ValueError):
 class Malformed(WorkerError, ValueError):
     """What arrived in the list is no job.
 
-    `job_id` is its id where one could still be read, `handler` likewise.
+    The attributes are those fields of it that could be read and are as they must be.
     """
 
-    def __init__(self, message: str, job_id: str | None = None, handler: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        job_id: str | None = None,
+        handler: str | None = None,
+        reply_to: str | None = None,
+        enqueued_at: int | None = None,
+        attempts: int = 0,
+    ) -> None:
         super().__init__(message)
         self.job_id = job_id
         self.handler = handler
+        self.reply_to = reply_to
+        self.enqueued_at = enqueued_at
+        self.attempts = attempts
 
 
 class ConfigUnavailable(WorkerError):

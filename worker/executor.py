@@ -337,10 +337,10 @@ class Executor:
                 status="failed",
                 result=None,
                 error=info,
-                attempts=0,
+                attempts=error.attempts,
                 config=None,
                 worker=self._worker,
-                enqueued_at=None,
+                enqueued_at=error.enqueued_at,
                 started_at=None,
                 finished_at=self._clock.now_ms(),
             )
@@ -348,12 +348,13 @@ class Executor:
             raw,
             "malformed",
             info,
-            attempts=0,
+            attempts=error.attempts,
             worker=self._worker,
             died_at=self._clock.now_ms(),
             result_id=error.job_id,
             result=result,
             ttl_ms=self._limits.policy.result_ttl_ms,
+            reply_to=error.reply_to,
         )
 
     def _result(

@@ -3,6 +3,7 @@
 import math
 import re
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Literal, Self
 
 from pydantic_core import from_json, to_json
@@ -14,6 +15,7 @@ MAX_ID_CHARS = 256
 MAX_CONFIG_KEY_BYTES = 2048  # DynamoDB's limit for a partition key
 _LARGEST_DOUBLE = 1.7976931348623157e308
 _PEEK_BYTES = 256 * 1024
+_PEEK_TOKENS = 20_000  # a hundredth of a second
 
 type_names = {dict: "an object", list: "an array", str: "a string", bool: "a boolean"}
 
@@ -67,9 +69,9 @@ def decode(raw: bytes, keys: Keys, max_bytes: int) -> Job:
     if len(raw) > max_bytes:
         raise Malformed(
             f"the job has {len(raw):,} bytes, more than WORKER_MAX_JOB_BYTES ({max_bytes:,})",
-            *_peek(raw),
+            **_sound(_peek(raw), keys),
         )
-    fields = _read(raw)
+    fields = _read(raw, keys)
     get = fields.get
     job = Job()
     job.id, job.handler, job.payload = get("id"), get("handler"), get("payload")  # type: ignore[assignment]
@@ -78,11 +80,13 @@ def decode(raw: bytes, keys: Keys, max_bytes: int) -> Job:
     job.config = job.handler if config is None else config
     job.reply_to, job.traceparent = get("reply_to"), get("traceparent")
     job.enqueued_at, job.expires_at = get("enqueued_at"), get("expires_at")
-    job.attempts, job.crashes = get("attempts") or 0, get("crashes") or 0
+    attempts, crashes = get("attempts"), get("crashes")
+    job.attempts = 0 if attempts is None else attempts
+    job.crashes = 0 if crashes is None else crashes
     job.queue = keys.pending
     problem = _problem(job, config, keys)
     if problem:
-        raise Malformed(problem, *_identity(fields))
+        raise Malformed(problem, **_sound(fields, keys))
     return job
 
 
@@ -91,15 +95,16 @@ def continued(raw: bytes, **changes: int) -> bytes:
     return to_json({**from_json(raw), **changes})
 
 
-def _read(raw: bytes) -> dict[str, Any]:
+def _read(raw: bytes, keys: Keys) -> dict[str, Any]:
     try:
         fields = from_json(raw, allow_inf_nan=False)
     except ValueError as error:
-        raise Malformed(f"not JSON that can be taken: {error}", *_peek(raw)) from None
+        known = _sound(_peek(raw), keys)
+        raise Malformed(f"not JSON that can be taken: {error}", **known) from None
     if type(fields) is not dict:
         raise Malformed(f"the job must be a JSON object, not {_kind(fields)}")
     if not _within_doubles(fields) or (len(raw) > 308 and _long_digits(raw)):  # noqa: PLR2004
-        raise Malformed("a number is beyond what a double can hold", *_identity(fields))
+        raise Malformed("a number is beyond what a double can hold", **_sound(fields, keys))
     return fields
 
 
@@ -165,29 +170,33 @@ def _long_digits(raw: bytes) -> bool:
     """Whether a run of digits in `raw` is an integer that no double holds.
 
     A run of 309 covers six neighbours of every fiftieth byte, so long text is mostly cleared by a
-    look at a fiftieth of it. Digits inside a string are cleared by the last, slow look.
+    look at a fiftieth of it. Digits of a string or a fraction are cleared by the last, slow look.
     """
     if b"000000" not in raw[::50].translate(_DIGITS) or _TOO_LONG not in raw.translate(_DIGITS):
         return False
     return any(
-        abs(int(run.group(1)[:400])) > _LARGEST_DOUBLE
-        for run in re.finditer(rb'"(?:[^"\\]|\\.)*"|([0-9]{309,})', raw)
-        if run.group(1)
+        int(digits[:400]) > _LARGEST_DOUBLE
+        for digits, fraction in _NUMBER.findall(raw)
+        if len(digits) > 308 and not fraction  # noqa: PLR2004 - digits of the largest double, less 1
     )
 
 
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}:,]', re.DOTALL)
+# Both run once over a text of any kind: a string without an end is one token up to the end of the
+# text, and never looked at again from one of its inner quotes.
+_STRING = rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)'
+_NUMBER = re.compile(_STRING + rb"|([0-9]++)([.eE][-+.eE0-9]*+)?", re.DOTALL)
+_TOKEN = re.compile(_STRING + rb"|[\[\]{}:,]", re.DOTALL)
 
 
-def _peek(raw: bytes) -> tuple[str | None, str | None]:
-    """The id and handler of what is no JSON we take, so that its producer can still be told.
+def _peek(raw: bytes) -> dict[str, Any]:
+    """The texts that tell whose job it is, from what is no JSON we take: its producer can be told.
 
     Walks the tokens of the outermost object, whatever is wrong within: depth, numbers, encoding.
     """
     depth, found, key, expecting_value = 0, {}, None, False
     if raw[:64].lstrip()[:1] != b"{":
-        return None, None
-    for token in _TOKEN.finditer(raw[:_PEEK_BYTES]):
+        return {}
+    for token in islice(_TOKEN.finditer(raw[:_PEEK_BYTES]), _PEEK_TOKENS):
         text = token.group()
         if text in (b"{", b"["):
             depth += 1
@@ -198,14 +207,14 @@ def _peek(raw: bytes) -> tuple[str | None, str | None]:
             expecting_value = True
         elif depth == 1 and text == b",":
             expecting_value, key = False, None
-        elif depth == 1 and expecting_value and key in (b'"id"', b'"handler"'):
+        elif depth == 1 and expecting_value and key in (b'"id"', b'"handler"', b'"reply_to"'):
             found[key[1:-1].decode()] = _text(text)
             expecting_value = False
         elif depth == 1 and not expecting_value:
             key = text
         if depth == 0:
             break
-    return _identity(found)
+    return found
 
 
 def _text(token: bytes) -> str | None:
@@ -216,12 +225,21 @@ def _text(token: bytes) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _identity(fields: dict[str, Any]) -> tuple[str | None, str | None]:
-    job_id, handler = fields.get("id"), fields.get("handler")
-    return (
-        job_id if isinstance(job_id, str) and 1 <= len(job_id) <= MAX_ID_CHARS else None,
-        handler if isinstance(handler, str) else None,
-    )
+def _sound(fields: dict[str, Any], keys: Keys) -> dict[str, Any]:
+    """What can still be told of a job that is none: those fields that are as they must be."""
+    job_id, reply_to = fields.get("id"), fields.get("reply_to")
+    known: dict[str, Any] = {}
+    if isinstance(job_id, str) and 1 <= len(job_id) <= MAX_ID_CHARS:
+        known["job_id"] = job_id
+    if isinstance(fields.get("handler"), str):
+        known["handler"] = fields["handler"]
+    if isinstance(reply_to, str) and reply_to and not keys.owns(reply_to):
+        known["reply_to"] = reply_to
+    if type(fields.get("enqueued_at")) is int:
+        known["enqueued_at"] = fields["enqueued_at"]
+    if type(fields.get("attempts")) is int and fields["attempts"] >= 0:
+        known["attempts"] = fields["attempts"]
+    return known
 
 
 @dataclass(frozen=True, slots=True)
