@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,25 +100,41 @@ def free_port() -> int:
 def process(command: Sequence[str], port: int, folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
     """A child that listens on `port`; ended with the context. Its output goes to a file."""
     log = folder / f"{Path(command[0]).name}-{port}.log"
+    with child(command, log, lambda: _listens(port)) as started:
+        yield started
+
+
+@contextmanager
+def child(
+    command: Sequence[str],
+    log: Path,
+    is_ready: Callable[[], bool],
+    environment: Mapping[str, str] | None = None,
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """A child whose output goes to `log`; the context begins once it is ready, and ends it.
+
+    Raises StartupError where it ends or is not ready in time.
+    """
     with log.open("ab") as output:
-        child = subprocess.Popen(  # noqa: S603 - our own command
+        started = subprocess.Popen(  # noqa: S603 - our own command
             command,
             stdout=output,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
+            env=environment,
             preexec_fn=_apart,  # noqa: PLW1509 - no thread runs yet that holds a lock
         )
     try:
-        _wait_for(child, port, log)
-        yield child
+        _wait_for(started, log, is_ready)
+        yield started
     finally:
-        child.send_signal(signal.SIGCONT)
-        child.terminate()
+        started.send_signal(signal.SIGCONT)
+        started.terminate()
         try:
-            child.wait(5)
+            started.wait(5)
         except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
+            started.kill()
+            started.wait()
 
 
 def _apart() -> None:
@@ -133,15 +149,17 @@ def _apart() -> None:
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
 
 
-def _wait_for(child: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _wait_for(started: "subprocess.Popen[bytes]", log: Path, is_ready: Callable[[], bool]) -> None:
     until = time.monotonic() + _READY
-    while time.monotonic() < until:
-        if child.poll() is not None:
-            break
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
+    while time.monotonic() < until and started.poll() is None:
+        if is_ready():
+            return
         time.sleep(0.02)
     raise StartupError(
-        f"a server did not start on port {port}: {log.read_text(errors='replace')[-500:]}"
+        f"{log.stem} did not start; the last it said: {log.read_text(errors='replace')[-500:]}"
     )

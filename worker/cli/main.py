@@ -2,7 +2,7 @@
 
 import typer
 
-from worker.cli import run
+from worker.cli import demo, run
 
 app = typer.Typer(
     name="worker",
@@ -13,6 +13,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("run")(run.run)
+app.command("demo")(demo.demo)
 
 
 @app.callback()

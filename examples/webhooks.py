@@ -1,0 +1,102 @@
+"""Webhook delivery: one handler, and a config item for each tenant.
+
+A tenant's item says where its events go, with which secret they are signed, and how hard to try:
+
+    worker config put acme '{
+      "endpoint": "https://acme.example/hooks",
+      "secret": "shared with acme",
+      "policy": {"timeout": 5, "max_attempts": 8, "backoff": {"base": 1, "factor": 2, "max": 300}}
+    }'
+    worker run examples.webhooks:app
+    worker push deliver '{"type": "user.created", "data": {"id": 7}}' --config acme --wait 10
+
+Edit the item, and the next attempt of every job goes by the new one: a moved endpoint or a renewed
+secret needs no restart, and no job is lost over it. `worker demo` shows this at work.
+"""
+
+import hmac
+import time
+from base64 import b64encode
+from collections.abc import AsyncIterator
+
+import aiohttp
+from pydantic import BaseModel, HttpUrl, JsonValue, SecretStr
+
+from worker import App, Job, Reject, Retry
+
+app = App()
+
+# Answers to which the same payload will always get the same answer. The other refusals, such as
+# 401 and 404, may be the config's fault: they are tried again, by which time it may be mended.
+HOPELESS = {400, 410, 413, 415, 422}
+TOO_MANY_REQUESTS = 429
+
+
+class Event(BaseModel):
+    """What happened."""
+
+    type: str
+    data: dict[str, JsonValue]
+
+
+class Tenant(BaseModel):
+    """A tenant's config item; `policy` is the worker's own business and never comes here."""
+
+    endpoint: HttpUrl
+    secret: SecretStr
+
+
+class DeliveryFailed(Exception):
+    """The endpoint did not take the event; it may next time."""
+
+
+@app.handler
+async def deliver(payload: Event, config: Tenant, job: Job) -> dict[str, int]:
+    """POST the event to its tenant. Any answer but 2xx is a failed attempt, or the end of it.
+
+    A job may run more than once, so an event may arrive more than once: `webhook-id` stays the same
+    and lets the receiver tell.
+    """
+    body = payload.model_dump_json().encode()
+    headers = {"content-type": "application/json", **signed(job.id, body, config.secret)}
+    http = await anext(_sessions)
+    began = time.monotonic()
+    async with http.post(
+        str(config.endpoint), data=body, headers=headers, allow_redirects=False
+    ) as answer:
+        status = answer.status
+        pause = answer.headers.get("retry-after", "")
+    if status == TOO_MANY_REQUESTS and pause.isdecimal():
+        raise Retry("the endpoint asks for patience", delay=float(pause))
+    if status in HOPELESS:
+        raise Reject(f"the endpoint answered {status}, and would again")
+    if status not in range(200, 300):
+        raise DeliveryFailed(f"the endpoint answered {status}")
+    return {"status": status, "took_ms": round((time.monotonic() - began) * 1000)}
+
+
+def signed(message_id: str, body: bytes, secret: SecretStr) -> dict[str, str]:
+    """The three headers of the Standard Webhooks specification."""
+    timestamp = str(int(time.time()))
+    content = b".".join((message_id.encode(), timestamp.encode(), body))
+    digest = hmac.digest(secret.get_secret_value().encode(), content, "sha256")
+    return {
+        "webhook-id": message_id,
+        "webhook-timestamp": timestamp,
+        "webhook-signature": f"v1,{b64encode(digest).decode()}",
+    }
+
+
+async def _one_session() -> AsyncIterator[aiohttp.ClientSession]:
+    """The process's one HTTP session, again and again, with its kept-alive connections.
+
+    The first job opens it, as importing this module must not; when the worker ends, asyncio closes
+    the generators that are still open, and this one the session. Asking it for the session never
+    waits, so jobs that run at the same time may.
+    """
+    async with aiohttp.ClientSession() as session:
+        while True:
+            yield session
+
+
+_sessions = _one_session()

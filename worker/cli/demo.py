@@ -1,0 +1,25 @@
+"""`worker demo`: the whole thing on servers of its own."""
+
+from typing import Annotated
+
+import typer
+
+
+def demo(
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave the servers up, and tell how to use them.")
+    ] = False,
+) -> None:
+    """See it work: webhook delivery, on servers of its own."""
+    from worker.errors import WorkerError  # noqa: PLC0415
+
+    try:
+        from worker.demo.story import play  # noqa: PLC0415
+
+        play(keep=keep)
+    except KeyboardInterrupt:
+        typer.echo("\nStopped; nothing is left running.", err=True)
+        raise typer.Exit(130) from None
+    except WorkerError as error:
+        typer.echo(f"worker: {error}", err=True)
+        raise typer.Exit(1) from None

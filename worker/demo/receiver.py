@@ -1,0 +1,95 @@
+"""The tenants' side: takes webhooks, checks their signatures, fails now and then.
+
+What fails is drawn with the event's id, and how often it has come, as the seed: every run of the
+demo goes alike. `python -m worker.demo.receiver [PORT]` runs it alone.
+"""
+
+import asyncio
+import hmac
+import random
+import sys
+from base64 import b64encode
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+from worker.demo.tenants import TENANTS, Tenant
+
+PORT = 8080
+_STALL = 3.0  # seconds, longer than any tenant's time limit
+
+
+class Receiver:
+    """Endpoints at `/<tenant>`.
+
+    `accepted` counts how often each event was taken, `failed` how many requests each tenant has
+    failed, `forged` how many of all had a signature that does not fit.
+    """
+
+    def __init__(self) -> None:
+        self.accepted: Counter[str] = Counter()
+        self.failed: Counter[str] = Counter()
+        self.forged = 0
+        self._seen: Counter[str] = Counter()
+        self._tenants = {tenant.name: tenant for tenant in TENANTS}
+
+    @asynccontextmanager
+    async def listening(self, port: int, host: str = "127.0.0.1") -> AsyncIterator[None]:
+        """Take webhooks as long as the context lasts."""
+        app = web.Application()
+        app.router.add_post("/{tenant}", self._take)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, host, port).start()
+            yield
+        finally:
+            await runner.cleanup()
+
+    async def _take(self, request: web.Request) -> web.Response:
+        tenant = self._tenants.get(request.match_info["tenant"])
+        if tenant is None:
+            return web.Response(status=404)
+        if not is_genuine(request.headers, await request.read(), tenant.secret):
+            self.forged += 1
+            self.failed[tenant.name] += 1
+            return web.Response(status=401, text="the signature does not fit")
+        event = request.headers["webhook-id"]
+        self._seen[event] += 1
+        return await self._answer(tenant, event, f"{event}:{self._seen[event]}")
+
+    async def _answer(self, tenant: Tenant, event: str, coming: str) -> web.Response:
+        shortest, longest = tenant.seconds
+        luck = _share(coming)
+        if luck < tenant.stalling + tenant.failing:
+            self.failed[tenant.name] += 1
+            await asyncio.sleep(_STALL if luck < tenant.stalling else shortest)
+            return web.Response(status=503)
+        await asyncio.sleep(shortest + (longest - shortest) * _share(f"pace of {coming}"))
+        self.accepted[event] += 1
+        return web.Response(status=204)
+
+
+def is_genuine(headers: Mapping[str, str], body: bytes, secret: str) -> bool:
+    """Whether the signature is right, as the Standard Webhooks specification has it."""
+    names = ("webhook-id", "webhook-timestamp", "webhook-signature")
+    event, timestamp, signature = (headers.get(name, "") for name in names)
+    signed = b".".join((event.encode(), timestamp.encode(), body))
+    digest = hmac.digest(secret.encode(), signed, "sha256")
+    return bool(event) and hmac.compare_digest(signature.encode(), b"v1," + b64encode(digest))
+
+
+def _share(text: str) -> float:
+    """A number from 0 to 1 that is always the same for the same text."""
+    return random.Random(text).random()
+
+
+async def _serve_for_ever(port: int) -> None:
+    async with Receiver().listening(port, "0.0.0.0"):  # noqa: S104 - in a container, for others
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve_for_ever(int(sys.argv[1]) if len(sys.argv) > 1 else PORT))

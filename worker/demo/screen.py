@@ -1,0 +1,120 @@
+"""What the demo shows: steps, bars while it runs, and the report. Plain lines where no terminal is.
+
+Nothing is wider than 80 columns, and commands stand on lines of their own, to be copied.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+
+from rich.console import Console
+from rich.highlighter import JSONHighlighter
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from worker.demo.tally import Tally, total
+from worker.demo.tenants import TENANTS
+from worker.job import Result
+
+ALL = "all"
+_QUARTER = 4
+
+
+class Screen:
+    """Writes to the terminal, or to whatever stdout is."""
+
+    def __init__(self) -> None:
+        self._console = Console(highlight=False)
+        self._is_live = self._console.is_terminal and not self._console.is_dumb_terminal
+
+    def title(self, text: str) -> None:
+        """A headline."""
+        self._console.print(f"\n[bold]{text}[/bold]")
+
+    def say(self, text: str = "") -> None:
+        """A line, or a paragraph; wrapped."""
+        self._console.print(text)
+
+    def commands(self, *lines: str) -> None:
+        """Lines to copy, exactly as they are, however long."""
+        for line in lines:
+            style = "dim" if line.lstrip().startswith("#") else "cyan"
+            self._console.print(f"  {line}", style=style, markup=False, soft_wrap=True)
+
+    @contextmanager
+    def waiting(self, for_what: str) -> Iterator[None]:
+        """Something is under way that takes a moment."""
+        if not self._is_live:
+            yield
+            return
+        with self._console.status(f"{for_what} ..."):
+            yield
+
+    @contextmanager
+    def bars(self, totals: Mapping[str, int]) -> Iterator["Bars"]:
+        """Bars by name, while the context lasts; one line a quarter where nothing can move."""
+        progress = Progress(
+            TextColumn("  {task.description:<9}"),
+            BarColumn(bar_width=28),
+            TextColumn("{task.completed:>5,.0f} of {task.total:>5,.0f}"),
+            TextColumn("[dim]{task.fields[note]}"),
+            console=self._console,
+            disable=not self._is_live,
+        )
+        with progress:
+            yield Bars(self, progress, totals)
+
+    def table(self, tallies: Mapping[str, Tally]) -> None:
+        """The report, a row for each tenant."""
+        table = Table(pad_edge=False, show_footer=True, box=None, padding=(0, 2, 0, 0))
+        whole = total(list(tallies.values()))
+        cells = [_cells(tallies[tenant.name]) for tenant in TENANTS]
+        names = ("delivered", "retries", "dead", "p50 pickup", "p99 pickup")
+        table.add_column("  tenant", footer=f"  {ALL}", no_wrap=True)
+        for name, footer in zip(names, _cells(whole), strict=True):
+            table.add_column(name, footer=footer, justify="right")
+        table.add_column("its story", no_wrap=True)
+        for tenant, row in zip(TENANTS, cells, strict=True):
+            table.add_row(f"  {tenant.name}", *row, f"[dim]{tenant.story}[/dim]")
+        self._console.print(table)
+
+    def result(self, result: Result) -> None:
+        """A result as it stands in Redis, a field a line."""
+        fields = [f"    {json.dumps(name)}: {json.dumps(v)}" for name, v in asdict(result).items()]
+        text = Text("  {\n" + ",\n".join(fields) + "\n  }")
+        self._console.print(JSONHighlighter()(text), soft_wrap=True)
+
+
+class Bars:
+    """The bars under way."""
+
+    def __init__(self, screen: Screen, progress: Progress, totals: Mapping[str, int]) -> None:
+        self._screen = screen
+        self._progress = progress
+        self._totals = totals
+        self._bars: dict[str, TaskID] = {
+            name: progress.add_task(name, total=jobs, note="") for name, jobs in totals.items()
+        }
+        self._quarters = 0
+
+    def show(self, done: Mapping[str, int], notes: Mapping[str, str]) -> None:
+        """Move the bars to what is done."""
+        for name, bar in self._bars.items():
+            self._progress.update(bar, completed=done[name], note=notes.get(name, ""))
+        quarters = done[ALL] * _QUARTER // self._totals[ALL]
+        if self._progress.disable and quarters > self._quarters:
+            each = ", ".join(f"{name} {n:,}" for name, n in done.items() if name != ALL)
+            self._screen.say(f"  {done[ALL]:,} of {self._totals[ALL]:,}: {each}")
+        self._quarters = quarters
+
+
+def _cells(tally: Tally) -> list[str]:
+    pickups = [tally.pickup(50), tally.pickup(99)]
+    return [
+        f"{tally.delivered:,}",
+        f"{tally.retries:,}",
+        f"{tally.dead:,}",
+        *("-" if ms is None else f"{ms:,} ms" for ms in pickups),
+    ]

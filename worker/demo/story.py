@@ -1,0 +1,152 @@
+"""The demo from its first line to its last: servers, tenants, 2,000 deliveries, the report."""
+
+import asyncio
+import shlex
+import subprocess
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from worker.client import Client
+from worker.connections import open_connections
+from worker.demo.receiver import Receiver
+from worker.demo.screen import Screen
+from worker.demo.stage import (
+    PROCESSES,
+    SETTINGS,
+    every_end_like_ctrl_c,
+    find_clone,
+    use_only,
+    workers,
+    workers_command,
+)
+from worker.demo.tenants import INITECH, TENANTS, UMBRELLA, items
+from worker.demo.traffic import DELIVERIES, Traffic
+from worker.embedded import Servers, embedded_servers, free_port
+from worker.settings import Settings
+from worker.table import exact
+
+
+def play(*, keep: bool) -> None:
+    """Run the demo; with `keep`, leave its servers up until Ctrl-C. Raises WorkerError."""
+    screen = Screen()
+    clone = find_clone()
+    with every_end_like_ctrl_c(), ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="worker-demo-")))
+        screen.title(f"Webhook delivery: {DELIVERIES:,} jobs for {len(TENANTS)} tenants")
+        servers, receiver_url = _set_up(stack, screen)
+        with ExitStack() as working:
+            with screen.waiting("Starting the workers"):
+                worker = working.enter_context(workers(clone, folder / "worker.log"))
+            screen.say(f"  Workers   {PROCESSES} processes of '{workers_command()}'\n")
+            traffic, receiver = asyncio.run(_deliver(worker, receiver_url, screen))
+            _report(screen, traffic, receiver)
+        if keep:
+            _tell_environment(screen, servers, receiver_url)
+            asyncio.run(_receive(receiver_url))
+        else:
+            _tell_what_next(screen)
+
+
+def _set_up(stack: ExitStack, screen: Screen) -> tuple[Servers, str]:
+    """Start the servers and fill the table; tells where they are."""
+    with screen.waiting("Starting Valkey and DynamoDB (moto)"):
+        servers = stack.enter_context(embedded_servers())
+    receiver_url = f"http://127.0.0.1:{free_port()}"
+    use_only({**servers.environment, **SETTINGS})
+    with screen.waiting("Filling the config table"):
+        asyncio.run(_fill_table(receiver_url))
+    screen.say(f"  Valkey    127.0.0.1:{servers.redis_port}")
+    screen.say(
+        f"  DynamoDB  127.0.0.1:{servers.dynamo_port}, table config: an item for each tenant"
+    )
+    screen.say(f"  Receiver  {receiver_url}, checks signatures, fails now and then")
+    return servers, receiver_url
+
+
+async def _fill_table(receiver_url: str) -> None:
+    async with open_connections(Settings()) as connections:
+        await connections.table.create()
+        for name, item in items(receiver_url).items():
+            await connections.table.put(name, exact(item))
+
+
+async def _deliver(
+    worker: "subprocess.Popen[bytes]", receiver_url: str, screen: Screen
+) -> tuple[Traffic, Receiver]:
+    settings, receiver = Settings(), Receiver()
+    async with (
+        receiver.listening(_port(receiver_url)),
+        open_connections(settings) as connections,
+        Client(settings) as client,
+    ):
+        traffic = Traffic(client, connections.table, receiver, screen)
+        await traffic.run(worker, receiver_url)
+    return traffic, receiver
+
+
+async def _receive(receiver_url: str) -> None:
+    """Go on as the receiver until Ctrl-C."""
+    async with Receiver().listening(_port(receiver_url)):
+        await asyncio.Event().wait()
+
+
+def _port(url: str) -> int:
+    return int(url.rpartition(":")[2])
+
+
+def _report(screen: Screen, traffic: Traffic, receiver: Receiver) -> None:
+    screen.title("What became of them")
+    screen.table(traffic.tallies)
+    screen.say(
+        f"\n  Throughput: {DELIVERIES:,} jobs in {traffic.seconds:.1f} s, "
+        f"{DELIVERIES / traffic.seconds:,.0f} a second, as fast as they were pushed."
+    )
+    screen.say("  Pickup is the time from push to handler, of jobs that needed a single attempt.")
+    screen.say(f"  {_seen_by(receiver)}")
+    screen.title("Two results, as they stand in Redis")
+    screen.say(f"  {INITECH.name}'s first delivery, with version 2 of its item:")
+    screen.result(traffic.firsts[INITECH.name])
+    screen.say(f"\n  {UMBRELLA.name}'s first, buried; the job itself is in the dead list:")
+    screen.result(traffic.firsts[UMBRELLA.name])
+
+
+def _seen_by(receiver: Receiver) -> str:
+    accepted = receiver.accepted
+    twice = sum(times > 1 for times in accepted.values())
+    seen = f"The receiver took {len(accepted):,} events with a good signature"
+    if not twice:
+        return f"{seen}, none of them twice."
+    return f"{seen}, {twice} of them twice:\n  they came in time, their answers did not."
+
+
+def _tell_what_next(screen: Screen) -> None:
+    screen.title("What to type next")
+    screen.commands(
+        "# the same, and the servers stay up for you",
+        "uv run worker demo --keep",
+        "# the app that ran",
+        "less examples/webhooks.py",
+        "# your own: point it at your Redis and your DynamoDB",
+        "export WORKER_REDIS_URL=redis://localhost:6379/0 AWS_REGION=eu-west-1",
+        "uv run worker config init",
+        "uv run worker run examples.webhooks:app",
+    )
+
+
+def _tell_environment(screen: Screen, servers: Servers, receiver_url: str) -> None:
+    """How to use the servers from another terminal; every line can be copied."""
+    mended = f'{{"endpoint": "{receiver_url}/{UMBRELLA.name}", "secret": "{UMBRELLA.secret}"}}'
+    screen.title("The servers stay up until Ctrl-C. In another terminal, in this folder:")
+    screen.commands(
+        *(f"export {name}={shlex.quote(value)}" for name, value in servers.environment.items())
+    )
+    screen.title("What to type next")
+    screen.commands(
+        "uv run worker status",
+        f"# mend {UMBRELLA.name}'s endpoint, put its buried jobs back, and deliver them",
+        f"uv run worker config put {UMBRELLA.name} {shlex.quote(mended)}",
+        "uv run worker dead retry --all",
+        "uv run worker run examples.webhooks:app --burst",
+        f"uv run worker result {UMBRELLA.name}-0001",
+    )

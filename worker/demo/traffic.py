@@ -1,0 +1,136 @@
+"""The producer of the demo: pushes at an even pace, follows every job to its result, and edits one
+tenant's item half-way.
+"""
+
+import asyncio
+import random
+import subprocess
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from worker.client import Client
+from worker.demo.receiver import Receiver
+from worker.demo.screen import ALL, Bars, Screen
+from worker.demo.tally import Tally, total
+from worker.demo.tenants import INITECH, TENANTS
+from worker.errors import WorkerError
+from worker.job import Result
+from worker.table import ConfigTable, exact
+
+DELIVERIES = sum(tenant.deliveries for tenant in TENANTS)
+_BATCH = 25
+_PACE = 0.1  # seconds from batch to batch
+_PATIENCE = 60.0  # seconds from a push to its result
+
+
+class Traffic:
+    """What is on its way and what has come of it. `firsts` holds each tenant's first result."""
+
+    def __init__(
+        self, client: Client, table: ConfigTable, receiver: Receiver, screen: Screen
+    ) -> None:
+        self.tallies = {tenant.name: Tally() for tenant in TENANTS}
+        self.firsts: dict[str, Result] = {}
+        self.seconds = 0.0
+        self._client = client
+        self._table = table
+        self._receiver = receiver
+        self._screen = screen
+        self._following: set[asyncio.Task[Result]] = set()
+        self._edited_at: float | None = None
+
+    async def run(self, worker: "subprocess.Popen[bytes]", receiver_url: str) -> None:
+        """Push everything and wait for all results. Raises WorkerError when the worker ends."""
+        totals = {ALL: DELIVERIES, **{tenant.name: tenant.deliveries for tenant in TENANTS}}
+        batches = list(_batches(_jobs()))
+        began = time.monotonic()
+        try:
+            with self._screen.bars(totals) as bars:
+                for number, batch in enumerate(batches, start=1):
+                    await self._push(batch)
+                    if number == len(batches) // 2:
+                        await self._edit(receiver_url)
+                    await self._watch(bars, worker, until=began + number * _PACE)
+                while self._following:
+                    await self._watch(bars, worker, until=time.monotonic() + _PACE)
+        finally:
+            await self._forget()
+        self.seconds = time.monotonic() - began
+
+    async def _push(self, batch: list[dict[str, Any]]) -> None:
+        for job_id in await self._client.enqueue_many(batch):
+            self._following.add(asyncio.create_task(self._client.result(job_id, _PATIENCE)))
+
+    async def _watch(self, bars: Bars, worker: "subprocess.Popen[bytes]", until: float) -> None:
+        """Count results until then, and show them."""
+        while (left := until - time.monotonic()) > 0 and self._following:
+            come, self._following = await asyncio.wait(
+                self._following, timeout=left, return_when=asyncio.FIRST_COMPLETED
+            )
+            for task in come:
+                self._count(task.result())
+        if worker.poll() is not None:
+            raise WorkerError("the worker ended by itself")
+        bars.show(
+            {ALL: total(list(self.tallies.values())).done}
+            | {name: tally.done for name, tally in self.tallies.items()},
+            {name: self._note(name, tally) for name, tally in self.tallies.items()},
+        )
+
+    def _count(self, result: Result) -> None:
+        name = result.id.rpartition("-")[0]
+        self.tallies[name].add(result)
+        self.firsts.setdefault(name, result)
+        if name == INITECH.name and self._edited_at and self.tallies[name].delivered == 1:
+            self._screen.say(
+                f"  {time.monotonic() - self._edited_at:.1f} s after the edit {name} has its first "
+                "delivery; all that waited follow."
+            )
+
+    async def _edit(self, receiver_url: str) -> None:
+        """Mend the one item."""
+        name = INITECH.name
+        self._screen.say(
+            f"\n  Half-way. {name} has had {self._receiver.failed[name]:,} attempts refused with "
+            "401: its item holds\n  an old secret. The item is edited now; nothing is restarted."
+        )
+        await self._table.put(name, exact(INITECH.item(receiver_url, version=2)))
+        self._edited_at = time.monotonic()
+
+    def _note(self, name: str, tally: Tally) -> str:
+        failed = self._receiver.failed[name]
+        counts = (("failed attempts", failed), ("buried", tally.dead))
+        return ", ".join(f"{n:,} {what}" for what, n in counts if n)
+
+    async def _forget(self) -> None:
+        for task in self._following:
+            task.cancel()
+        await asyncio.gather(*self._following, return_exceptions=True)
+
+
+def _jobs() -> Iterable[dict[str, Any]]:
+    """All deliveries, the tenants' mixed, in the same order each time."""
+    jobs = [
+        {
+            "id": f"{tenant.name}-{number:04}",
+            "handler": "deliver",
+            "config": tenant.name,
+            "payload": {"type": "order.paid", "data": {"order": number}},
+        }
+        for tenant in TENANTS
+        for number in range(1, tenant.deliveries + 1)
+    ]
+    random.Random(0).shuffle(jobs)
+    return jobs
+
+
+def _batches(jobs: Iterable[dict[str, Any]]) -> Iterable[list[dict[str, Any]]]:
+    batch: list[dict[str, Any]] = []
+    for job in jobs:
+        batch.append(job)
+        if len(batch) == _BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
