@@ -181,19 +181,28 @@ class Service:
         return len(running)
 
     async def _leave(self, pumps: list[Pump]) -> bool:
-        try:
-            with anyio.fail_after(_LAST_WRITES):
-                for pump in pumps:
-                    await pump.queue.leave()
-        except (RedisError, OSError, TimeoutError) as error:
-            log.error(  # noqa: TRY400 - the cause is in the message, a traceback tells no more
-                "The lease could not be handed in (%s): what this worker holds is recovered by "
-                "another once its lease has ended, in %g s at most.",
-                type(error).__name__,
-                self._settings.lease,
-            )
-            return False
-        return True
+        """Hand in the leases; tried again while Redis is away, since a job that is not given back
+        now is taken for one that killed its worker.
+        """
+        with anyio.move_on_after(_LAST_WRITES):
+            for pump in pumps:
+                await self._leave_queue(pump.queue)
+            return True
+        log.error(
+            "The lease could not be handed in: what this worker holds is recovered by another "
+            "once its lease has ended, in %g s at most.",
+            self._settings.lease,
+        )
+        return False
+
+    async def _leave_queue(self, queue: Queue) -> None:
+        while True:
+            try:
+                await queue.leave()
+            except (RedisError, OSError) as error:
+                await anyio.sleep(self._outage.failed(error))
+            else:
+                return
 
     # -- when to stop --------------------------------------------------------------------------
 
