@@ -30,9 +30,8 @@ _serialize = TypeSerializer().serialize
 _UNPROCESSED = Backoff(base=0.1, factor=2.0, max=1.0)
 _UNPROCESSED_TRIES = 5
 
+_READS = ("GetItem", "BatchGetItem")
 _OPERATORS_TO_MEND = {
-    "AccessDeniedException": "these credentials may not read it: allow dynamodb:GetItem and "
-    "dynamodb:BatchGetItem on the table",
     "ExpiredTokenException": "the AWS credentials have expired: renew them",
     "IncompleteSignature": "the AWS credentials are incomplete",
     "InvalidSignatureException": "the AWS secret key does not match the access key",
@@ -40,7 +39,6 @@ _OPERATORS_TO_MEND = {
     "ResourceNotFoundException": "there is no such table: create it with 'worker config init', or "
     "set WORKER_CONFIG_TABLE and AWS_REGION",
     "UnrecognizedClientException": "AWS does not know these credentials",
-    "ValidationException": "its partition key is not the string that WORKER_CONFIG_KEY names",
 }
 
 
@@ -87,12 +85,19 @@ class ConfigTable:
         return _decoded(reply["Item"]) if "Item" in reply else None
 
     async def put(self, key: str, attributes: Mapping[str, Any]) -> None:
-        """Write the whole item; numbers may be `int`, `Decimal` or exact `float`."""
-        item = {**attributes, self.key_attribute: key}
+        """Write the whole item; numbers may be `int`, `Decimal` or exact `float`.
+
+        Raises ValueError for a number that DynamoDB can't hold.
+        """
+        attributes = {**attributes, self.key_attribute: key}
+        try:
+            item = {name: _serialize(exact(value)) for name, value in attributes.items()}
+        except ArithmeticError as error:
+            raise ValueError(
+                "DynamoDB holds numbers of up to 38 digits, between 1e-130 and 1e126"
+            ) from error
         with self._explained():
-            await self._client.put_item(
-                TableName=self.name, Item={name: _serialize(v) for name, v in item.items()}
-            )
+            await self._client.put_item(TableName=self.name, Item=item)
 
     async def delete(self, key: str) -> bool:
         """Delete the item; False where there was none."""
@@ -116,8 +121,22 @@ class ConfigTable:
                 return
             start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
 
+    async def key_schema(self) -> dict[str, str]:
+        """The names of its key attributes and their types (`S` for a string), partition key first.
+
+        Needs dynamodb:DescribeTable, which `worker run` does not.
+        """
+        with self._explained():
+            table = (await self._client.describe_table(TableName=self.name))["Table"]
+        types = {
+            part["AttributeName"]: part["AttributeType"] for part in table["AttributeDefinitions"]
+        }
+        parts = sorted(table["KeySchema"], key=lambda part: part["KeyType"])  # HASH, then RANGE
+        return {part["AttributeName"]: types[part["AttributeName"]] for part in parts}
+
     async def create(self) -> bool:
         """Create the table, paid per request, and wait for it; False where it existed already."""
+        created = True
         try:
             with self._explained():
                 await self._client.create_table(
@@ -131,12 +150,12 @@ class ConfigTable:
         except ConfigUnavailable as error:
             if "ResourceInUseException" not in str(error):
                 raise
-            return False
+            created = False
         with self._explained():
             await self._client.get_waiter("table_exists").wait(
                 TableName=self.name, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
             )
-        return True
+        return created
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -145,7 +164,7 @@ class ConfigTable:
             yield
         except ClientError as error:
             code = error.response.get("Error", {}).get("Code", "unknown error")
-            mend = _OPERATORS_TO_MEND.get(code)
+            mend = _OPERATORS_TO_MEND.get(code) or _of_operation(code, error)
             raise ConfigUnavailable(
                 f"DynamoDB refused table {self.name!r} ({code})" + (f": {mend}" if mend else ""),
                 misconfigured=mend is not None,
@@ -154,8 +173,24 @@ class ConfigTable:
             raise ConfigUnavailable(f"no AWS credentials: {error}", misconfigured=True) from error
         except (BotoCoreError, OSError, TimeoutError) as error:
             raise ConfigUnavailable(
-                f"DynamoDB can't be reached for table {self.name!r} ({type(error).__name__})"
+                f"DynamoDB at {self._client.meta.endpoint_url} can't be reached for table "
+                f"{self.name!r} ({type(error).__name__})"
             ) from error
+
+
+def _of_operation(code: str, error: ClientError) -> str | None:
+    """What to mend where that depends on what was asked."""
+    reading = error.operation_name in _READS
+    if code == "AccessDeniedException":
+        names = " and ".join(
+            f"dynamodb:{name}" for name in (_READS if reading else [error.operation_name])
+        )
+        return f"these credentials may not do that: allow {names} on the table"
+    if code == "ValidationException":
+        if reading:
+            return "its partition key is not the string that WORKER_CONFIG_KEY names"
+        return error.response.get("Error", {}).get("Message")
+    return None
 
 
 def _decoded(raw: Mapping[str, Any]) -> dict[str, Any]:
