@@ -89,34 +89,43 @@ class Client:
         return job_id
 
     async def enqueue_many(
-        self, jobs: Iterable[Mapping[str, Any]], *, queue: str | None = None
+        self,
+        jobs: Iterable[Mapping[str, Any]],
+        *,
+        queue: str | None = None,
+        delay: float | None = None,
     ) -> list[str]:
         """Push jobs, given as mappings of the job's fields, and give their ids in order.
 
         They go in a few large steps; jobs of the steps before a failing one are pushed. Raises
         Malformed for what no worker would take, before anything of its step is pushed.
         """
-        return await self._push(jobs, queue, None)
+        return await self._push(jobs, queue, delay)
 
     async def result(
         self,
         id: str,
         timeout: float | None = None,  # noqa: ASYNC109 - what asyncio.wait_for takes too
         queue: str | None = None,
+        *,
+        after: Result | None = None,
     ) -> Result:
         """Wait for a job's result, on its channel. Raises TimeoutError after so many seconds.
 
-        None waits for ever, 0 only looks.
+        None waits for ever, 0 only looks. `after` is the result of an earlier job of this id, which
+        does not count.
         """
         redis, inbox = self._open()
         key = self._keys(queue).result(id)
-        raw = await redis.get(key)
+        raw = found = await redis.get(key)
+        if raw is not None and after is not None and Result.from_json(raw) == after:
+            raw = None
         if raw is None and timeout == 0:
             raise TimeoutError(f"job {id!r} has no result yet")
         if raw is None:
             try:
                 with anyio.fail_after(timeout):
-                    raw = await inbox.wait(key)
+                    raw = await inbox.wait(key, after=found)
             except TimeoutError:
                 raise TimeoutError(f"job {id!r} has no result after {timeout:g} s") from None
         return Result.from_json(raw)

@@ -49,8 +49,8 @@ class Inbox:
         self._waiters: dict[str, list[_Waiter]] = defaultdict(list)
         self._reading = False
 
-    async def wait(self, key: str) -> bytes:
-        """The value of `key`, which is also a channel; waits until it is there."""
+    async def wait(self, key: str, *, after: bytes | None = None) -> bytes:
+        """The value of `key`, which is also a channel; waits until it is there, and not `after`."""
         waiter = _Waiter()
         self._waiters[key].append(waiter)
         try:
@@ -63,7 +63,7 @@ class Inbox:
                     value: Any = await self._redis.get(key)
                 except RedisError:
                     continue  # the subscription is made anew too, and its confirmation wakes us
-                if value is not None:
+                if value is not None and value != after:
                     return bytes(value)
         finally:
             self._waiters[key].remove(waiter)
