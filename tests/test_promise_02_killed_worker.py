@@ -4,8 +4,8 @@ import json
 import signal
 import time
 
-from tests.waiting import wait_until
 from tests.jobs import active, dead, job, push, result, wait_settled
+from tests.waiting import wait_until
 
 APP = "tests.apps.promises:app"
 LEASE = 1.0
@@ -45,7 +45,7 @@ def test_a_killed_workers_jobs_come_back_in_time_at_the_front_with_one_more_cras
 def test_a_killed_workers_jobs_run_again(start_worker, r) -> None:
     victim = start_worker(app=APP, lease=LEASE)
     for number in range(20):
-        push(r, f"{number}", "nap_first", 60)
+        push(r, f"{number}", "wait_first", "/never")
     wait_until(lambda: all(r.get(f"runs:{number}") for number in range(20)))
     start_worker(app=APP, lease=LEASE)
     victim.signal(signal.SIGKILL)

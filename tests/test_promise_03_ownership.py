@@ -3,7 +3,6 @@
 import asyncio
 import json
 import signal
-import time
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -28,20 +27,21 @@ def worker_ids(r) -> set[str]:
 
 
 def test_a_worker_stopped_for_longer_than_its_lease_loses_its_jobs_and_goes_on(
-    start_worker, r
+    start_worker, r, tmp_path
 ) -> None:
     told = r.pubsub()
     told.subscribe("{jobs}:result:ends", "{jobs}:result:hangs")
     stopped = start_worker(app=APP, lease=LEASE)
-    # The one ends by itself as soon as the worker runs again, the other only if it is cancelled.
-    push(r, "ends", "nap_first", 3)
-    push(r, "hangs", "nap_first", 60)
+    push(r, "ends", "wait_first", str(tmp_path / "go"))
+    push(r, "hangs", "wait_first", "/never")
     wait_until(lambda: r.get("runs:ends") and r.get("runs:hangs"))
     (first,) = worker_ids(r)
     other = start_worker(app=APP, lease=LEASE)
-    (second,) = worker_ids(r) - {first}
+    (second,) = wait_until(lambda: worker_ids(r) - {first})
 
     stopped.signal(signal.SIGSTOP)
+    # This handler ends by itself as soon as the worker runs; the other has to be cancelled.
+    (tmp_path / "go").touch()
     for id in ("ends", "hangs"):
         taken_over = result(r, id)
         assert (taken_over["result"], taken_over["worker"]) == ("run 2", second)
@@ -65,19 +65,20 @@ def test_a_worker_stopped_for_longer_than_its_lease_loses_its_jobs_and_goes_on(
     assert sorted(recorded) == ["{jobs}:result:ends", "{jobs}:result:hangs"]
 
 
-def test_what_a_partitioned_worker_sends_too_late_is_refused(start_worker, r, redis_server) -> None:
+def test_what_a_partitioned_worker_sends_too_late_is_refused(
+    start_worker, r, redis_server, tmp_path
+) -> None:
     with RedisProxy(redis_server.port) as proxy:
         apart = start_worker(app=APP, lease=LEASE, redis_url=proxy.url)
-        push(r, "1", "nap_first", 3)
+        push(r, "1", "wait_first", str(tmp_path / "go"))
         wait_until(lambda: r.get("runs:1"))
-        ends = time.monotonic() + 3.2
         (first,) = worker_ids(r)
         start_worker(app=APP, lease=LEASE)
         proxy.pause()
+        # The handler ends, and the result that it sends waits in the proxy.
+        (tmp_path / "go").touch()
         taken_over = result(r, "1")
-        assert taken_over["worker"] != first
-        # Once its handler has ended, the result that it sends waits in the proxy.
-        wait_until(lambda: time.monotonic() > ends)
+        assert (taken_over["worker"] != first, taken_over["result"]) == (True, "run 2")
         proxy.pause(False)
         wait_until(lambda: "A result was not recorded" in apart.log)
         wait_until(lambda: first in worker_ids(r))

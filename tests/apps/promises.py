@@ -32,16 +32,16 @@ async def nap(payload: float) -> float:
 
 
 @app.handler
-async def nap_first(payload: float, job: Job) -> str:
-    """Sleeps in its first run only, and says when it is cancelled."""
+async def wait_first(payload: Path, job: Job) -> str:
+    """In its first run only, waits until there is such a file; says when it is cancelled."""
     redis = get_redis_client()
     run = await redis.incr(f"runs:{job.id}")
-    if run == 1:
-        try:
-            await asyncio.sleep(payload)
-        except asyncio.CancelledError:
-            await redis.incr(f"cancelled:{job.id}")
-            raise
+    try:
+        while run == 1 and not payload.exists():  # noqa: ASYNC110, ASYNC240 - a file wakes nobody
+            await asyncio.sleep(0.02)
+    except asyncio.CancelledError:
+        await redis.incr(f"cancelled:{job.id}")
+        raise
     return f"run {run}"
 
 
