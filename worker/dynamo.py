@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import aioboto3
 from aiobotocore.config import AioConfig
-from botocore.exceptions import BotoCoreError
+from botocore.exceptions import BotoCoreError, NoRegionError
 
 from worker.errors import StartupError
 from worker.settings import Settings
@@ -32,12 +32,14 @@ async def open_dynamo(
 
     Raises StartupError where the client can't be made (no region, say).
     """
-    session = aioboto3.Session(region_name=_region())
     async with AsyncExitStack() as stack:
         try:
+            session = aioboto3.Session(region_name=_region())
             client = await stack.enter_async_context(
                 session.client("dynamodb", config=_client_config(settings))
             )
+        except NoRegionError as error:
+            raise StartupError("there is no AWS region: set AWS_REGION") from error
         except (BotoCoreError, ValueError) as error:
             raise StartupError(f"the DynamoDB client can't be made: {error}") from error
         yield session, client

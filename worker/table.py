@@ -121,18 +121,28 @@ class ConfigTable:
                 return
             start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
 
-    async def key_schema(self) -> dict[str, str]:
-        """The names of its key attributes and their types (`S` for a string), partition key first.
+    async def schema_problem(self) -> str | None:
+        """What is wrong with the table's own keys and how to mend it, None where they are right.
 
         Needs dynamodb:DescribeTable, which `worker run` does not.
         """
         with self._explained():
             table = (await self._client.describe_table(TableName=self.name))["Table"]
-        types = {
-            part["AttributeName"]: part["AttributeType"] for part in table["AttributeDefinitions"]
-        }
-        parts = sorted(table["KeySchema"], key=lambda part: part["KeyType"])  # HASH, then RANGE
-        return {part["AttributeName"]: types[part["AttributeName"]] for part in parts}
+        types = {at["AttributeName"]: at["AttributeType"] for at in table["AttributeDefinitions"]}
+        keys = {part["AttributeName"]: types[part["AttributeName"]] for part in table["KeySchema"]}
+        if keys == {self.key_attribute: "S"}:
+            return None
+        if len(keys) > 1 or "S" not in keys.values():
+            return (
+                f"table {self.name!r} can't hold config, whose key is one string (its own: "
+                f"{', '.join(f'{name} {type_}' for name, type_ in keys.items())}): set "
+                "WORKER_CONFIG_TABLE to another, and create it with 'worker config init'"
+            )
+        (name,) = keys
+        return (
+            f"the partition key of table {self.name!r} is {name!r}, not {self.key_attribute!r}: "
+            f"set WORKER_CONFIG_KEY={name}, or WORKER_CONFIG_TABLE to another table"
+        )
 
     async def create(self) -> bool:
         """Create the table, paid per request, and wait for it; False where it existed already."""
@@ -170,7 +180,11 @@ class ConfigTable:
                 misconfigured=mend is not None,
             ) from error
         except (NoCredentialsError, PartialCredentialsError, NoRegionError) as error:
-            raise ConfigUnavailable(f"no AWS credentials: {error}", misconfigured=True) from error
+            raise ConfigUnavailable(
+                f"no AWS credentials ({error}): set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
+                "or AWS_PROFILE, or give this host a role",
+                misconfigured=True,
+            ) from error
         except (BotoCoreError, OSError, TimeoutError) as error:
             raise ConfigUnavailable(
                 f"DynamoDB at {self._client.meta.endpoint_url} can't be reached for table "

@@ -2,7 +2,7 @@
 
 import typer
 
-from worker.cli import demo, run
+from worker.cli import check, config, dead, demo, push, result, run, status
 
 app = typer.Typer(
     name="worker",
@@ -13,6 +13,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("run")(run.run)
+app.command("push")(push.push)
+app.command("result")(result.result)
+app.add_typer(config.app, name="config")
+app.command("status")(status.status)
+app.add_typer(dead.app, name="dead")
+app.command("check")(check.check)
 app.command("demo")(demo.demo)
 
 

@@ -1,0 +1,214 @@
+"""`worker config`: look at the config table and edit it."""
+
+import json
+from base64 import b64encode
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from worker.cli.common import (
+    NOT_THERE,
+    JsonOption,
+    add_row,
+    complain,
+    new_table,
+    on_terminal,
+    print_table,
+    read_stdin,
+    run,
+)
+
+if TYPE_CHECKING:
+    from worker.settings import Settings
+    from worker.table import ConfigTable
+
+# A number of this many digits at most is written out, without an exponent.
+_PLAIN_DIGITS = 40
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+Key = Annotated[str, typer.Argument(help="The item's key.")]
+
+
+@app.callback()
+def _config() -> None:
+    """The config table in DynamoDB: look at items, edit them, create it."""
+
+
+@app.command()
+def get(key: Key) -> None:
+    """Print the whole item as JSON. Exit code 3 where there is none."""
+
+    async def main(settings: "Settings") -> int:
+        async with _open_table(settings) as table:
+            item = await table.get(_checked(key))
+        if item is None:
+            return _tell_missing(key, settings)
+        _print(item, settings)
+        return 0
+
+    run(main)
+
+
+@app.command()
+def put(
+    key: Key,
+    item: Annotated[str, typer.Argument(metavar="JSON", help="The item; '-' reads it from stdin.")],
+) -> None:
+    """Write the whole item, in place of what is there. Workers use it within WORKER_CONFIG_TTL."""
+    attributes = _parsed(read_stdin() if item == "-" else item.encode())
+
+    async def main(settings: "Settings") -> int:
+        if attributes.get(settings.config_key, key) != key:
+            raise typer.BadParameter(
+                f"its {settings.config_key!r} is another key than {key!r}", param_hint="JSON"
+            )
+        async with _open_table(settings) as table:
+            try:
+                await table.put(_checked(key), attributes)
+            except ValueError as error:
+                raise typer.BadParameter(str(error), param_hint="JSON") from None
+        _warn_of_policy(attributes.get("policy"))
+        typer.echo(f"{key}: written to table {settings.config_table!r}")
+        return 0
+
+    run(main)
+
+
+@app.command("list")
+def list_(as_json: JsonOption = False) -> None:
+    """Show all items: a table on a terminal, else one JSON object a line."""
+
+    async def main(settings: "Settings") -> int:
+        async with _open_table(settings) as table:
+            if as_json or not on_terminal():
+                async for item in table.scan():
+                    _print(item, settings)
+            else:
+                await _show(table)
+        return 0
+
+    run(main)
+
+
+@app.command()
+def delete(key: Key) -> None:
+    """Delete the item. Exit code 3 where there is none."""
+
+    async def main(settings: "Settings") -> int:
+        async with _open_table(settings) as table:
+            if not await table.delete(_checked(key)):
+                return _tell_missing(key, settings)
+        typer.echo(f"{key}: deleted from table {settings.config_table!r}")
+        return 0
+
+    run(main)
+
+
+@app.command()
+def init() -> None:
+    """Create the table, paid per request, where there is none."""
+
+    async def main(settings: "Settings") -> int:
+        name, key = settings.config_table, settings.config_key
+        async with _open_table(settings) as table:
+            if await table.create():
+                typer.echo(f"Table {name!r} is created, with the partition key {key!r}.")
+                return 0
+            problem = await table.schema_problem()
+        if problem:
+            complain(f"it exists already, but {problem}")
+            return 1
+        typer.echo(f"Table {name!r} exists already.")
+        return 0
+
+    run(main)
+
+
+@asynccontextmanager
+async def _open_table(settings: "Settings") -> "AsyncIterator[ConfigTable]":
+    from worker.dynamo import open_dynamo  # noqa: PLC0415
+    from worker.table import ConfigTable  # noqa: PLC0415
+
+    async with open_dynamo(settings) as (_, client):
+        yield ConfigTable(client, settings.config_table, settings.config_key)
+
+
+def _checked(key: str) -> str:
+    from worker.job import MAX_CONFIG_KEY_BYTES  # noqa: PLC0415
+
+    if not 1 <= len(key.encode(errors="replace")) <= MAX_CONFIG_KEY_BYTES:
+        raise typer.BadParameter(f"a key has 1 to {MAX_CONFIG_KEY_BYTES:,} bytes", param_hint="KEY")
+    return key
+
+
+def _parsed(text: bytes) -> dict[str, Any]:
+    """The item with its numbers exact."""
+
+    def refuse(constant: str) -> NoReturn:
+        raise ValueError(f"{constant} is no JSON")
+
+    try:
+        item = json.loads(text, parse_float=Decimal, parse_constant=refuse)
+    except (ValueError, RecursionError) as error:
+        raise typer.BadParameter(f"not JSON: {error}", param_hint="JSON") from None
+    if not isinstance(item, dict):
+        raise typer.BadParameter("an item is a JSON object", param_hint="JSON")
+    return item
+
+
+def _warn_of_policy(policy: Any) -> None:
+    """Say at once what would bury every job of this config later."""
+    from pydantic import ValidationError  # noqa: PLC0415
+
+    from worker.binding import explain  # noqa: PLC0415
+    from worker.item import plain  # noqa: PLC0415
+    from worker.policy import PolicyChange  # noqa: PLC0415
+
+    try:
+        PolicyChange.model_validate({} if policy is None else plain(policy))
+    except ValidationError as error:
+        complain(
+            f"written, but its jobs will be buried as config_invalid: {explain(error, 'policy')}"
+        )
+
+
+def _tell_missing(key: str, settings: "Settings") -> int:
+    complain(f"there is no item {key!r} in table {settings.config_table!r}")
+    return NOT_THERE
+
+
+def _print(item: dict[str, Any], settings: "Settings") -> None:
+    key = settings.config_key
+    typer.echo(_json({key: item[key], **item}).encode())
+
+
+async def _show(table: "ConfigTable") -> None:
+    rows = new_table("Key", "Config", "Policy")
+    count = 0
+    async for item in table.scan():
+        key, policy = item.pop(table.key_attribute), item.pop("policy", None)
+        add_row(rows, key, _json(item), "-" if policy is None else _json(policy))
+        count += 1
+    if count:
+        print_table(rows)
+    typer.echo(f"{count:,} {'item' if count == 1 else 'items'} in table {table.name!r}")
+
+
+def _json(value: Any) -> str:
+    """JSON with every digit of a number, sets as arrays, binary in base64."""
+    if isinstance(value, dict):
+        return f"{{{','.join(f'{_json(name)}:{_json(item)}' for name, item in value.items())}}}"
+    if isinstance(value, list):
+        return f"[{','.join(map(_json, value))}]"
+    if isinstance(value, set):
+        return _json(sorted(value, key=lambda item: getattr(item, "value", item)))
+    if isinstance(value, Decimal):
+        return format(value, "f") if abs(value.adjusted()) < _PLAIN_DIGITS else str(value)
+    value = getattr(value, "value", value)  # boto3 wraps binary in an object of this attribute
+    if isinstance(value, bytes):
+        value = b64encode(value).decode()
+    return json.dumps(value, ensure_ascii=False)

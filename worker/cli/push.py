@@ -1,0 +1,135 @@
+"""`worker push`: enqueue jobs from the shell."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from worker.cli.common import QueueOption, read_stdin, redis_explained, run
+from worker.cli.result import WaitOption, tell_result
+
+if TYPE_CHECKING:
+    from worker.client import Client
+    from worker.job import Result
+    from worker.settings import Settings
+
+_STEP = 1000  # jobs between two looks at the ids that were pushed
+
+
+def push(
+    handler: Annotated[str, typer.Argument(help="The handler's name.")],
+    payload: Annotated[
+        str | None, typer.Argument(metavar="[PAYLOAD]", help="JSON; '-' reads it from stdin.")
+    ] = None,
+    lines: Annotated[
+        bool, typer.Option("--lines", help="Read payloads from stdin, one a line: a job for each.")
+    ] = False,
+    config: Annotated[
+        str | None, typer.Option(metavar="KEY", help="Key of the config item.")
+    ] = None,
+    job_id: Annotated[
+        str | None, typer.Option("--id", help="The job's id (default: a new one).")
+    ] = None,
+    delay: Annotated[
+        float | None, typer.Option(min=0, metavar="SECONDS", help="Run it no earlier than that.")
+    ] = None,
+    wait: WaitOption = None,
+    queue: QueueOption = None,
+) -> None:
+    """Enqueue jobs and print their ids.
+
+    With --wait, print their results instead; exit codes are those of 'worker result'.
+    """
+    if lines and job_id is not None:
+        raise typer.BadParameter(
+            "--lines makes many jobs, which can't share one id: leave out --id"
+        )
+    if job_id == "":
+        raise typer.BadParameter("it must not be empty", param_hint="--id")
+    fields = {"handler": handler, "config": config, "id": job_id}
+    given = {name: value for name, value in fields.items() if value is not None}
+    jobs = [{**given, "payload": value} for value in _payloads(payload, lines=lines)]
+
+    async def main(settings: "Settings") -> int:
+        from worker.client import Client  # noqa: PLC0415
+
+        _check(jobs, settings, lines=lines)
+        with redis_explained(settings):
+            async with Client(settings) as client:
+                before = await _result_now(client, job_id) if wait is not None else None
+                ids = await _enqueue(client, jobs, delay, to_stderr=wait is not None)
+                if wait is None:
+                    return 0
+                return await _tell_results(client, ids, wait, before)
+
+    run(main, queue)
+
+
+def _payloads(payload: str | None, *, lines: bool) -> list[Any]:
+    if lines:
+        if payload not in (None, "-"):
+            raise typer.BadParameter("--lines reads the payloads from stdin: leave out PAYLOAD")
+        texts = enumerate(read_stdin().split(b"\n"), start=1)
+        return [_parsed(text, f"line {n}") for n, text in texts if text.strip()]
+    if payload is None:
+        return [None]
+    return [_parsed(read_stdin() if payload == "-" else payload.encode(), "PAYLOAD")]
+
+
+def _parsed(text: bytes, name: str) -> Any:
+    from pydantic_core import from_json  # noqa: PLC0415
+
+    try:
+        return from_json(text, allow_inf_nan=False)
+    except ValueError as error:
+        raise typer.BadParameter(f"{name} is no JSON that a job can hold: {error}") from None
+
+
+def _check(jobs: list[dict[str, Any]], settings: "Settings", *, lines: bool) -> None:
+    """Refuse all where a worker would bury one, so that what was mended can be pushed again."""
+    from pydantic_core import to_json  # noqa: PLC0415
+
+    from worker.errors import Malformed  # noqa: PLC0415
+    from worker.job import decode  # noqa: PLC0415
+    from worker.keys import Keys  # noqa: PLC0415
+
+    keys = Keys(settings.queue[0])
+    for number, job in enumerate(jobs, start=1):
+        raw = to_json({"id": "0" * 32, **job}, inf_nan_mode="constants")
+        try:
+            decode(raw, keys, settings.max_job_bytes)
+        except Malformed as error:
+            which = f"payload {number}: " if lines else ""
+            raise typer.BadParameter(f"{which}no worker would take this job: {error}") from None
+
+
+async def _result_now(client: "Client", job_id: str | None) -> "Result | None":
+    """What an earlier job of this id has left behind, which is not what --wait is for."""
+    try:
+        return await client.result(job_id, timeout=0) if job_id else None
+    except TimeoutError:
+        return None
+
+
+async def _enqueue(
+    client: "Client", jobs: list[dict[str, Any]], delay: float | None, *, to_stderr: bool
+) -> list[str]:
+    ids: list[str] = []
+    for first in range(0, len(jobs), _STEP):
+        pushed = await client.enqueue_many(jobs[first : first + _STEP], delay=delay)
+        typer.echo("\n".join(pushed), err=to_stderr)
+        ids += pushed
+    return ids
+
+
+async def _tell_results(
+    client: "Client", ids: list[str], wait: float, before: "Result | None"
+) -> int:
+    """Print the results in the jobs' order, within `wait` seconds in all; the worst code counts."""
+    import anyio  # noqa: PLC0415
+
+    until = anyio.current_time() + wait
+    codes = [
+        await tell_result(client, job_id, max(0, until - anyio.current_time()), after=before)
+        for job_id in ids
+    ]
+    return max(codes, default=0)

@@ -1,0 +1,49 @@
+"""`worker result`: a job's result, now or once it is there."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from worker.cli.common import NOT_THERE, QueueOption, complain, print_json, redis_explained, run
+
+if TYPE_CHECKING:
+    from worker.client import Client
+    from worker.job import Result
+    from worker.settings import Settings
+
+WaitOption = Annotated[
+    float | None, typer.Option(min=0, metavar="SECONDS", help="Wait for the result so long.")
+]
+
+
+def result(
+    job_id: Annotated[str, typer.Argument(metavar="ID", help="The job's id.")],
+    wait: WaitOption = None,
+    queue: QueueOption = None,
+) -> None:
+    """Print a job's result as JSON.
+
+    Exit code 0: it succeeded; 1: it failed or expired; 3: there is no result (yet).
+    """
+
+    async def main(settings: "Settings") -> int:
+        from worker.client import Client  # noqa: PLC0415
+
+        with redis_explained(settings):
+            async with Client(settings) as client:
+                return await tell_result(client, job_id, wait or 0)
+
+    run(main, queue)
+
+
+async def tell_result(
+    client: "Client", job_id: str, wait: float, *, after: "Result | None" = None
+) -> int:
+    """Print the result and give the exit code that says how the job ended."""
+    try:
+        found = await client.result(job_id, timeout=wait, after=after)
+    except TimeoutError as error:
+        complain(str(error))
+        return NOT_THERE
+    print_json(found)
+    return 0 if found.status == "succeeded" else 1
