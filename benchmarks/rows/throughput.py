@@ -1,0 +1,174 @@
+"""Rows of jobs a second: no-op jobs, jobs that wait, large payloads, several processes."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+from benchmarks.figures import Measured
+from benchmarks.rows.row import Line, Measurement, Pair, Row, line
+from benchmarks.venvs import Peer
+from benchmarks.world import World, cpu_seconds, make_jobs, push, wait_for
+
+_LARGE = {"number": 1, "text": "x" * 100_000}
+
+
+def ours(pair: Pair, handler: str, jobs: int, **variables: object) -> dict[str, Any]:
+    """Our worker on a backlog, with config for each job."""
+    world, warm = pair.world, pair.sizes.warm
+    world.empty()
+    push(world, make_jobs(warm + jobs, handler))
+    return world.metered(world.worker(), warm=warm, jobs=jobs, **variables).figures
+
+
+def bare(pair: Pair, jobs: int) -> dict[str, Any]:
+    """The bare loop on the same backlog."""
+    world, warm = pair.world, pair.sizes.warm
+    world.empty()
+    push(world, make_jobs(warm + jobs))
+    command = world.command("benchmarks.bare", "loop")
+    return world.metered(command, warm=warm, jobs=jobs).figures
+
+
+def peer_jobs(pair: Pair, peer: Peer, handler: str) -> dict[str, Any]:
+    """Another queue on a backlog that its own producer made."""
+    world, sizes = pair.world, pair.sizes
+    world.empty()
+    world.run(peer.command("fill", str(sizes.peer_warm + sizes.peer_jobs), handler))
+    command = peer.command("worker")
+    return world.metered(command, warm=sizes.peer_warm, jobs=sizes.peer_jobs).figures
+
+
+def _noop(pair: Pair) -> Iterator[Measurement]:
+    yield "worker", lambda: ours(pair, "noop", pair.sizes.jobs)
+    yield "bare", lambda: bare(pair, pair.sizes.jobs)
+    for peer in pair.peers:
+        # SAQ is the one to beat; the others need no more than three figures.
+        if peer.name == "saq" or pair.number % 2 == 0:
+            yield peer.name, partial(peer_jobs, pair, peer, "noop")
+
+
+def _judge_noop(seen: Measured) -> list[Line]:
+    return [
+        line(
+            "jobs/s ≥ 12 × SAQ",
+            seen.ratio("worker", "saq", "jobs_per_s"),
+            "{:.1f} ×",
+            _at_least(12),
+        ),
+        line(
+            "jobs/s ≥ 0.7 × bare loop",
+            seen.ratio("worker", "bare", "jobs_per_s"),
+            "{:.2f} ×",
+            _at_least(0.7),
+        ),
+        line(
+            "CPU a job ≤ 1.7 × bare loop",
+            seen.ratio("worker", "bare", "cpu_us"),
+            "{:.2f} ×",
+            _at_most(1.7),
+        ),
+    ]
+
+
+def _sleep(pair: Pair) -> Iterator[Measurement]:
+    yield "worker", lambda: ours(pair, "sleep1ms", pair.sizes.jobs)
+    for peer in pair.peers:
+        if peer.name == "saq":
+            yield peer.name, partial(peer_jobs, pair, peer, "sleep1ms")
+
+
+def _judge_sleep(seen: Measured) -> list[Line]:
+    ratio = seen.ratio("worker", "saq", "jobs_per_s")
+    return [line("jobs/s ≥ 10 × SAQ", ratio, "{:.1f} ×", _at_least(10))]
+
+
+def _payload(pair: Pair) -> Iterator[Measurement]:
+    jobs = pair.sizes.big_jobs
+
+    def large(command: list[str]) -> dict[str, Any]:
+        pair.world.empty()
+        push(pair.world, make_jobs(jobs + 100, payload=_LARGE), page=50)
+        return pair.world.metered(command, warm=100, jobs=jobs).figures
+
+    yield "worker", lambda: large(pair.world.worker())
+    yield "bare", lambda: large(pair.world.command("benchmarks.bare", "loop"))
+
+
+def _judge_payload(seen: Measured) -> list[Line]:
+    ratio = seen.ratio("worker", "bare", "jobs_per_s")
+    return [line("jobs/s ≥ 0.7 × bare loop", ratio, "{:.2f} ×", _at_least(0.7))]
+
+
+def drained(world: World, jobs: int, *flags: str) -> dict[str, Any]:
+    """Jobs a second seen from outside, between a tenth and nine tenths of the backlog, and how much
+    of a core the workers and Redis took meanwhile.
+    """
+    world.empty()
+    push(world, make_jobs(jobs))
+    with world.running(world.worker(*flags)) as child:
+        wait_for(lambda: world.redis.llen("jobs") <= 0.9 * jobs, child)
+        began = _moment(world, child.pid)
+        wait_for(lambda: world.redis.llen("jobs") <= 0.1 * jobs, child)
+        ended = _moment(world, child.pid)
+    count, seconds, workers, redis = (b - a for a, b in zip(began, ended, strict=True))
+    return {
+        "jobs_per_s": count / seconds,
+        "cpu_us": workers / count * 1e6,
+        "workers_cores": workers / seconds,
+        "redis_cores": redis / seconds,
+    }
+
+
+def _moment(world: World, session: int) -> tuple[float, float, float, float]:
+    usage = world.redis.info("cpu")
+    return (
+        -world.redis.llen("jobs"),
+        time.perf_counter(),
+        cpu_seconds(session),
+        usage["used_cpu_user"] + usage["used_cpu_sys"],
+    )
+
+
+def _processes(pair: Pair) -> Iterator[Measurement]:
+    yield "worker", lambda: drained(pair.world, pair.sizes.jobs)
+    yield "4 processes", lambda: drained(pair.world, 2 * pair.sizes.jobs, "--processes", "4")
+
+
+def _judge_processes(seen: Measured) -> list[Line]:
+    target = "jobs/s within 15 % of 4 × one process, or Redis's core is full"
+    ratio = seen.ratio("4 processes", "worker", "jobs_per_s")
+    redis = seen.of("4 processes", "redis_cores")
+    workers = seen.of("4 processes", "workers_cores")
+    if not (ratio and redis and workers):
+        return [Line(target, "not run", None)]
+    cores = os.cpu_count() or 1
+    used = redis.median + workers.median
+    told = (
+        f"{ratio.text('{:.2f} ×')} one; Redis takes {redis.median:.2f} of a core, the workers "
+        f"{workers.median:.2f}, of {cores}"
+    )
+    met = ratio.median >= 3.4 or redis.median >= 0.9
+    if not met and used >= 0.85 * cores:
+        return [Line(target, f"{told}: this machine's cores are full, not Redis's", None)]
+    return [Line(target, told, met)]
+
+
+def _at_least(bound: float) -> Callable[[float], bool]:
+    return lambda figure: figure >= bound
+
+
+def _at_most(bound: float) -> Callable[[float], bool]:
+    return lambda figure: figure <= bound
+
+
+THROUGHPUT = Row(
+    "throughput",
+    "no-op jobs, backlog of 50,000, result and config (one of 1,000 keys) for each, typed payload",
+    _noop,
+    _judge_noop,
+)
+SLEEP = Row("sleep1ms", "jobs that sleep 1 ms, concurrency 100", _sleep, _judge_sleep)
+PROCESSES = Row("processes", "4 worker processes", _processes, _judge_processes)
+PAYLOAD = Row("payload100k", "payloads of 100 kB", _payload, _judge_payload)
