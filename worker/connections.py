@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 
 from worker.errors import NotOpen, SettingsError
 from worker.settings import Settings
-from worker.wire import fit_for_uvloop
+from worker.wire import sturdy
 
 if TYPE_CHECKING:
     import aioboto3
@@ -109,7 +109,7 @@ def _pool(settings: Settings) -> BlockingConnectionPool:
         pool.make_connection()  # type: ignore[no-untyped-call]  # opens nothing, but finds options that it does not know
     except (ValueError, TypeError, RedisError) as error:
         raise SettingsError(f"WORKER_REDIS_URL can't be used: {error}") from error
-    return fit_for_uvloop(pool)
+    return sturdy(pool)
 
 
 def current() -> Connections | None:

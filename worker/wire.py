@@ -1,8 +1,11 @@
-"""redis-py's connections, fit for uvloop.
+"""redis-py's connections, made to survive an outage without a second one of their own making.
 
-Writing to a connection that was reset a moment ago raises OSError on asyncio's own loop, which
-redis-py turns into its ConnectionError. On uvloop it raises RuntimeError, which redis-py lets
-through, and which nobody who waits for Redis to come back would take for an outage.
+- Writing to a connection that was reset a moment ago raises OSError on asyncio's own loop, which
+  redis-py turns into its ConnectionError. On uvloop it raises RuntimeError, which redis-py lets
+  through, and which nobody who waits for Redis to come back would take for an outage.
+- A connection that ended while it was idle is opened anew before it is used. redis-py 8 looks for
+  that only where it has no maintenance notifications, and misses a reset even then.
+- A server that has become read-only was demoted: what its address leads to by now is asked anew.
 """
 
 from collections.abc import Iterable
@@ -15,9 +18,20 @@ from redis.asyncio import (
     UnixDomainSocketConnection,
 )
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ReadOnlyError
 
 
-class _OnUvloop:
+class _Sturdy:
+    _reader: Any
+    _writer: Any
+    disconnect: Any
+
+    async def connect(self) -> None:
+        """Called for every command, before it is written."""
+        if self._writer and (self._writer.is_closing() or self._reader.at_eof()):
+            await self.disconnect(nowait=True)
+        await super().connect()  # type: ignore[misc]
+
     async def send_packed_command(
         self, command: bytes | str | Iterable[bytes], check_health: bool = True
     ) -> None:
@@ -26,20 +40,27 @@ class _OnUvloop:
         except RuntimeError as error:
             raise RedisConnectionError(f"Connection lost while writing: {error}") from error
 
-
-class _Tcp(_OnUvloop, Connection): ...
-
-
-class _Tls(_OnUvloop, SSLConnection): ...
-
-
-class _Unix(_OnUvloop, UnixDomainSocketConnection): ...
+    async def read_response(self, *args: Any, **options: Any) -> Any:
+        try:
+            return await super().read_response(*args, **options)  # type: ignore[misc]
+        except ReadOnlyError:
+            await self.disconnect(nowait=True)
+            raise
 
 
-_FIT: dict[Any, Any] = {Connection: _Tcp, SSLConnection: _Tls, UnixDomainSocketConnection: _Unix}
+class _Tcp(_Sturdy, Connection): ...
 
 
-def fit_for_uvloop(pool: BlockingConnectionPool) -> BlockingConnectionPool:
+class _Tls(_Sturdy, SSLConnection): ...
+
+
+class _Unix(_Sturdy, UnixDomainSocketConnection): ...
+
+
+_STURDY: dict[Any, Any] = {Connection: _Tcp, SSLConnection: _Tls, UnixDomainSocketConnection: _Unix}
+
+
+def sturdy(pool: BlockingConnectionPool) -> BlockingConnectionPool:
     """The same pool, whose connections are yet to be made."""
-    pool.connection_class = _FIT[pool.connection_class]
+    pool.connection_class = _STURDY[pool.connection_class]
     return pool
