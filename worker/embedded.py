@@ -25,10 +25,13 @@ _MOTO = """
 import sys
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, run_simple
+from werkzeug.test import Client
 import logging
 logging.getLogger("werkzeug").setLevel(logging.ERROR)
 WSGIRequestHandler.protocol_version = "HTTP/1.1"
 app = DomainDispatcherApplication(create_backend_app)
+# The first request imports half of moto, which on a slow machine outlasts a client's patience.
+Client(app).post("/", data="{}", headers={"X-Amz-Target": "DynamoDB_20120810.ListTables"})
 run_simple("127.0.0.1", int(sys.argv[1]), app, threaded=True, request_handler=WSGIRequestHandler)
 """
 
