@@ -147,7 +147,8 @@ def masked(url: str) -> str:
 
 def _explain(error: ValidationError) -> str:
     problems = (
-        f"WORKER_{'_'.join(str(part) for part in item['loc'][:1]).upper()}: {item['msg']}"
+        f"WORKER_{'_'.join(str(part) for part in item['loc'][:1]).upper()}: "
+        f"{item['msg'].removeprefix('Value error, ')}"
         for item in error.errors(include_url=False, include_input=False)
     )
     return "these settings can't be used: " + "; ".join(problems)

@@ -30,6 +30,7 @@ _serialize = TypeSerializer().serialize
 _UNPROCESSED = Backoff(base=0.1, factor=2.0, max=1.0)
 _UNPROCESSED_TRIES = 5
 
+_KEY_TO_MEND = "its partition key is not the string that WORKER_CONFIG_KEY names"
 _READS = ("GetItem", "BatchGetItem")
 _OPERATORS_TO_MEND = {
     "ExpiredTokenException": "the AWS credentials have expired: renew them",
@@ -116,6 +117,10 @@ class ConfigTable:
             with self._explained():
                 page = await self._client.scan(TableName=self.name, **start)
             for raw in page["Items"]:
+                if self.key_attribute not in raw:
+                    raise ConfigUnavailable(
+                        f"table {self.name!r}: {_KEY_TO_MEND}", misconfigured=True
+                    )
                 yield _decoded(raw)
             if not page.get("LastEvaluatedKey"):
                 return
@@ -202,7 +207,7 @@ def _of_operation(code: str, error: ClientError) -> str | None:
         return f"these credentials may not do that: allow {names} on the table"
     if code == "ValidationException":
         if reading:
-            return "its partition key is not the string that WORKER_CONFIG_KEY names"
+            return _KEY_TO_MEND
         return error.response.get("Error", {}).get("Message")
     return None
 

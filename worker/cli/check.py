@@ -42,7 +42,7 @@ def check(
             async for level, text in part:
                 counts[level] += 1
                 typer.echo(f"{typer.style(f'{level:<8}', _COLOURS[level])} {printable(text)}")
-        typer.echo(f"{counts['problem']} problems, {counts['warning']} warnings")
+        typer.echo(f"problems: {counts['problem']}, warnings: {counts['warning']}")
         return 1 if counts["problem"] else 0
 
     run(main, *(queue or ()))
@@ -70,8 +70,9 @@ async def _about_app(target: str, settings: "Settings") -> AsyncIterator[Finding
 def _described(policy: "Policy") -> str:
     backoff = policy.backoff
     return (
-        f"timeout {policy.timeout:g} s, {policy.max_attempts} attempts, backoff {backoff.base:g} s "
-        f"x {backoff.factor:g} up to {backoff.max:g} s, result kept {policy.result_ttl:g} s"
+        f"timeout {policy.timeout:g} s, max_attempts {policy.max_attempts}, backoff "
+        f"{backoff.base:g} s x {backoff.factor:g} up to {backoff.max:g} s, "
+        f"result_ttl {policy.result_ttl:g} s"
     )
 
 
@@ -96,7 +97,8 @@ async def _about_redis(settings: "Settings") -> AsyncIterator[Finding]:
 
 def about_server(server: "Server", settings: "Settings") -> Iterator[Finding]:
     """What a worker would find at this server."""
-    where = f"{server.name} {server.version or ''} at {settings.masked_redis_url}"
+    version = f" {server.version}" if server.version else ""
+    where = f"{server.name}{version} at {settings.masked_redis_url}"
     if server.redis_version is None:
         yield Finding(
             "warning",

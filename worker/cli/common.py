@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 NOT_THERE = 3  # the exit code for what was asked for and does not exist
 
 QueueOption = Annotated[
-    str | None, typer.Option(help="The queue (default: the first of WORKER_QUEUE).")
+    str | None, typer.Option(metavar="NAME", help="The queue (default: the first of WORKER_QUEUE).")
 ]
 QueuesOption = Annotated[
-    list[str] | None, typer.Option(help="A queue; may be repeated (default: all of WORKER_QUEUE).")
+    list[str] | None,
+    typer.Option(metavar="NAME", help="A queue; may be repeated (default: all of WORKER_QUEUE)."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, also on a terminal.")]
 
@@ -98,10 +99,9 @@ def print_json(value: Any) -> None:
 
 def new_table(*columns: str, numbers: tuple[str, ...] = ()) -> "Table":
     """An empty table; columns that hold numbers stand to the right, long text is folded."""
-    from rich import box  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in columns:
         table.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
     return table

@@ -1,6 +1,7 @@
 """`worker config`: look at the config table and edit it."""
 
 import json
+import os
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -30,7 +31,7 @@ _PLAIN_DIGITS = 40
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
-Key = Annotated[str, typer.Argument(help="The item's key.")]
+Key = Annotated[str, typer.Argument(metavar="KEY", help="The item's key.")]
 
 
 @app.callback()
@@ -59,7 +60,7 @@ def put(
     item: Annotated[str, typer.Argument(metavar="JSON", help="The item; '-' reads it from stdin.")],
 ) -> None:
     """Write the whole item, in place of what is there. Workers use it within WORKER_CONFIG_TTL."""
-    attributes = _parsed(read_stdin() if item == "-" else item.encode())
+    attributes = _parsed(read_stdin() if item == "-" else os.fsencode(item))
 
     async def main(settings: "Settings") -> int:
         if attributes.get(settings.config_key, key) != key:

@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 _ROWS = 50  # as many as a person reads
 _COMPLAINTS = 20  # as many refusals as are told one by one
-_ERROR_CHARS = 200
+_ERROR_CHARS = 100  # the whole error is in the JSON
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
-Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Ids of dead jobs.")]
+Ids = Annotated[list[str] | None, typer.Argument(metavar="ID", help="Ids of dead jobs.")]
 All = Annotated[bool, typer.Option("--all", help="The whole dead list.")]
 
 

@@ -1,5 +1,6 @@
 """`worker push`: enqueue jobs from the shell."""
 
+import os
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,9 +17,9 @@ _STEP = 1000  # jobs between two looks at the ids that were pushed
 
 
 def push(
-    handler: Annotated[str, typer.Argument(help="The handler's name.")],
+    handler: Annotated[str, typer.Argument(metavar="HANDLER", help="The handler's name.")],
     payload: Annotated[
-        str | None, typer.Argument(metavar="[PAYLOAD]", help="JSON; '-' reads it from stdin.")
+        str | None, typer.Argument(metavar="PAYLOAD", help="JSON; '-' reads it from stdin.")
     ] = None,
     lines: Annotated[
         bool, typer.Option("--lines", help="Read payloads from stdin, one a line: a job for each.")
@@ -27,7 +28,7 @@ def push(
         str | None, typer.Option(metavar="KEY", help="Key of the config item.")
     ] = None,
     job_id: Annotated[
-        str | None, typer.Option("--id", help="The job's id (default: a new one).")
+        str | None, typer.Option("--id", metavar="ID", help="The job's id (default: a new one).")
     ] = None,
     delay: Annotated[
         float | None, typer.Option(min=0, metavar="SECONDS", help="Run it no earlier than that.")
@@ -47,12 +48,13 @@ def push(
         raise typer.BadParameter("it must not be empty", param_hint="--id")
     fields = {"handler": handler, "config": config, "id": job_id}
     given = {name: value for name, value in fields.items() if value is not None}
-    jobs = [{**given, "payload": value} for value in _payloads(payload, lines=lines)]
+    payloads = _payloads(payload, lines=lines)
+    jobs = [{**given, "payload": _parsed(name, text)} for name, text in payloads.items()]
 
     async def main(settings: "Settings") -> int:
         from worker.client import Client  # noqa: PLC0415
 
-        _check(jobs, settings, lines=lines)
+        _check(given, payloads, settings)
         with redis_explained(settings):
             async with Client(settings) as client:
                 before = await _result_now(client, job_id) if wait is not None else None
@@ -64,27 +66,28 @@ def push(
     run(main, queue)
 
 
-def _payloads(payload: str | None, *, lines: bool) -> list[Any]:
+def _payloads(payload: str | None, *, lines: bool) -> dict[str, bytes]:
+    """The JSON of each payload, under a name to complain of it by."""
     if lines:
         if payload not in (None, "-"):
             raise typer.BadParameter("--lines reads the payloads from stdin: leave out PAYLOAD")
         texts = enumerate(read_stdin().split(b"\n"), start=1)
-        return [_parsed(text, f"line {n}") for n, text in texts if text.strip()]
+        return {f"line {number}": text for number, text in texts if text.strip()}
     if payload is None:
-        return [None]
-    return [_parsed(read_stdin() if payload == "-" else payload.encode(), "PAYLOAD")]
+        return {"PAYLOAD": b"null"}
+    return {"PAYLOAD": read_stdin() if payload == "-" else os.fsencode(payload)}
 
 
-def _parsed(text: bytes, name: str) -> Any:
+def _parsed(name: str, text: bytes) -> Any:
     from pydantic_core import from_json  # noqa: PLC0415
 
     try:
         return from_json(text, allow_inf_nan=False)
     except ValueError as error:
-        raise typer.BadParameter(f"{name} is no JSON that a job can hold: {error}") from None
+        raise typer.BadParameter(f"{name} is not JSON: {error}") from None
 
 
-def _check(jobs: list[dict[str, Any]], settings: "Settings", *, lines: bool) -> None:
+def _check(given: dict[str, str], payloads: dict[str, bytes], settings: "Settings") -> None:
     """Refuse all where a worker would bury one, so that what was mended can be pushed again."""
     from pydantic_core import to_json  # noqa: PLC0415
 
@@ -93,13 +96,12 @@ def _check(jobs: list[dict[str, Any]], settings: "Settings", *, lines: bool) -> 
     from worker.keys import Keys  # noqa: PLC0415
 
     keys = Keys(settings.queue[0])
-    for number, job in enumerate(jobs, start=1):
-        raw = to_json({"id": "0" * 32, **job}, inf_nan_mode="constants")
+    before_payload = to_json({"id": "0" * 32, **given})[:-1] + b',"payload":'
+    for name, text in payloads.items():
         try:
-            decode(raw, keys, settings.max_job_bytes)
+            decode(before_payload + text + b"}", keys, settings.max_job_bytes)
         except Malformed as error:
-            which = f"payload {number}: " if lines else ""
-            raise typer.BadParameter(f"{which}no worker would take this job: {error}") from None
+            raise typer.BadParameter(f"{name}: no worker would take the job: {error}") from None
 
 
 async def _result_now(client: "Client", job_id: str | None) -> "Result | None":
@@ -129,7 +131,9 @@ async def _tell_results(
 
     until = anyio.current_time() + wait
     codes = [
-        await tell_result(client, job_id, max(0, until - anyio.current_time()), after=before)
+        await tell_result(
+            client, job_id, max(0, round(until - anyio.current_time(), 3)), after=before
+        )
         for job_id in ids
     ]
     return max(codes, default=0)

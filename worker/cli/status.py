@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+import typer
+
 from worker.cli.common import (
     JsonOption,
     QueuesOption,
@@ -40,8 +42,9 @@ def _show(queues: "dict[str, QueueStatus]") -> None:
         add_row(table, name, state.pending, state.active, state.scheduled, state.dead)
     print_table(table)
     if not any(state.workers for state in queues.values()):
-        print("No worker is running.")  # noqa: T201
+        typer.echo("No worker is running.")
         return
+    typer.echo()
     workers = new_table("Queue", "Worker", "Lease", "Holds", numbers=("Holds",))
     for name, state in queues.items():
         for worker in state.workers:
