@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from worker.cli.common import complain
+
 
 def demo(
     keep: Annotated[
@@ -20,6 +22,6 @@ def demo(
     except KeyboardInterrupt:
         typer.echo("\nStopped; nothing is left running.", err=True)
         raise typer.Exit(130) from None
-    except WorkerError as error:
-        typer.echo(f"worker: {error}", err=True)
+    except (WorkerError, TimeoutError) as error:
+        complain(str(error))
         raise typer.Exit(1) from None

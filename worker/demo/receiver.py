@@ -22,28 +22,30 @@ _STALL = 3.0  # seconds, longer than any tenant's time limit
 
 
 class Receiver:
-    """Endpoints at `/<tenant>`.
+    """Endpoints at `url`/<tenant>.
 
     `accepted` counts how often each event was taken, `failed` how many requests each tenant has
     failed, `forged` how many of all had a signature that does not fit.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}"
         self.accepted: Counter[str] = Counter()
         self.failed: Counter[str] = Counter()
         self.forged = 0
+        self._port = port
         self._seen: Counter[str] = Counter()
         self._tenants = {tenant.name: tenant for tenant in TENANTS}
 
     @asynccontextmanager
-    async def listening(self, port: int, host: str = "127.0.0.1") -> AsyncIterator[None]:
+    async def listening(self, host: str = "127.0.0.1") -> AsyncIterator[None]:
         """Take webhooks as long as the context lasts."""
         app = web.Application()
         app.router.add_post("/{tenant}", self._take)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         try:
-            await web.TCPSite(runner, host, port).start()
+            await web.TCPSite(runner, host, self._port).start()
             yield
         finally:
             await runner.cleanup()
@@ -87,7 +89,7 @@ def _share(text: str) -> float:
 
 
 async def _serve_for_ever(port: int) -> None:
-    async with Receiver().listening(port, "0.0.0.0"):  # noqa: S104 - in a container, for others
+    async with Receiver(port).listening("0.0.0.0"):  # noqa: S104 - in a container, for others
         await asyncio.Event().wait()
 
 

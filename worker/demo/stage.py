@@ -6,14 +6,16 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import worker
 from worker.embedded import child
-from worker.errors import StartupError
+from worker.errors import StartupError, WorkerError
 
 EXAMPLE = "examples.webhooks:app"
 PROCESSES = 2
+_ENDS = (signal.SIGTERM, signal.SIGHUP)
 _RUN = ["run", EXAMPLE, "--processes", str(PROCESSES)]
 
 # Everything the story depends on, so that a stray .env can't change it.
@@ -47,8 +49,22 @@ def use_only(environment: Mapping[str, str]) -> None:
     os.environ.update(environment)
 
 
+@dataclass(frozen=True)
+class Workers:
+    """The worker processes, and where they log."""
+
+    process: "subprocess.Popen[bytes]"
+    log: Path
+
+    def check(self) -> None:
+        """Raises WorkerError, with the last of their log, where they have ended."""
+        if self.process.poll() is not None:
+            last = self.log.read_text(errors="replace")[-500:]
+            raise WorkerError(f"the workers ended by themselves; the last they said: {last}")
+
+
 @contextmanager
-def workers(clone: Path, log: Path) -> Iterator["subprocess.Popen[bytes]"]:
+def workers(clone: Path, log: Path) -> Iterator[Workers]:
     """`worker run` with the example, ready; drained with the context."""
 
     def are_ready() -> bool:
@@ -57,7 +73,7 @@ def workers(clone: Path, log: Path) -> Iterator["subprocess.Popen[bytes]"]:
     command = [sys.executable, "-m", "worker", *_RUN]
     environment = {**os.environ, "PYTHONPATH": str(clone)}
     with child(command, log, are_ready, environment) as started:
-        yield started
+        yield Workers(started, log)
 
 
 def workers_command() -> str:
@@ -78,6 +94,3 @@ def every_end_like_ctrl_c() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-_ENDS = (signal.SIGTERM, signal.SIGHUP)

@@ -2,7 +2,6 @@
 
 import asyncio
 import shlex
-import subprocess
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,6 +13,7 @@ from worker.demo.screen import Screen
 from worker.demo.stage import (
     PROCESSES,
     SETTINGS,
+    Workers,
     every_end_like_ctrl_c,
     find_clone,
     use_only,
@@ -34,65 +34,59 @@ def play(*, keep: bool) -> None:
     with every_end_like_ctrl_c(), ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="worker-demo-")))
         screen.title(f"Webhook delivery: {DELIVERIES:,} jobs for {len(TENANTS)} tenants")
-        servers, receiver_url = _set_up(stack, screen)
+        servers, receiver = _set_up(stack, screen)
         with ExitStack() as working:
             with screen.waiting("Starting the workers"):
-                worker = working.enter_context(workers(clone, folder / "worker.log"))
+                started = working.enter_context(workers(clone, folder / "worker.log"))
             screen.say(f"  Workers   {PROCESSES} processes of '{workers_command()}'\n")
-            traffic, receiver = asyncio.run(_deliver(worker, receiver_url, screen))
+            traffic = asyncio.run(_deliver(started, receiver, screen))
             _report(screen, traffic, receiver)
         if keep:
-            _tell_environment(screen, servers, receiver_url)
-            asyncio.run(_receive(receiver_url))
+            _tell_environment(screen, servers, receiver)
+            asyncio.run(_go_on(receiver))
         else:
             _tell_what_next(screen)
 
 
-def _set_up(stack: ExitStack, screen: Screen) -> tuple[Servers, str]:
+def _set_up(stack: ExitStack, screen: Screen) -> tuple[Servers, Receiver]:
     """Start the servers and fill the table; tells where they are."""
     with screen.waiting("Starting Valkey and DynamoDB (moto)"):
         servers = stack.enter_context(embedded_servers())
-    receiver_url = f"http://127.0.0.1:{free_port()}"
+    receiver = Receiver(free_port())
     use_only({**servers.environment, **SETTINGS})
     with screen.waiting("Filling the config table"):
-        asyncio.run(_fill_table(receiver_url))
+        asyncio.run(_fill_table(receiver))
     screen.say(f"  Valkey    127.0.0.1:{servers.redis_port}")
     screen.say(
         f"  DynamoDB  127.0.0.1:{servers.dynamo_port}, table config: an item for each tenant"
     )
-    screen.say(f"  Receiver  {receiver_url}, checks signatures, fails now and then")
-    return servers, receiver_url
+    screen.say(f"  Receiver  {receiver.url}, checks signatures, fails now and then")
+    return servers, receiver
 
 
-async def _fill_table(receiver_url: str) -> None:
+async def _fill_table(receiver: Receiver) -> None:
     async with open_connections(Settings()) as connections:
         await connections.table.create()
-        for name, item in items(receiver_url).items():
+        for name, item in items(receiver.url).items():
             await connections.table.put(name, exact(item))
 
 
-async def _deliver(
-    worker: "subprocess.Popen[bytes]", receiver_url: str, screen: Screen
-) -> tuple[Traffic, Receiver]:
-    settings, receiver = Settings(), Receiver()
+async def _deliver(started: Workers, receiver: Receiver, screen: Screen) -> Traffic:
+    settings = Settings()
     async with (
-        receiver.listening(_port(receiver_url)),
+        receiver.listening(),
         open_connections(settings) as connections,
         Client(settings) as client,
     ):
         traffic = Traffic(client, connections.table, receiver, screen)
-        await traffic.run(worker, receiver_url)
-    return traffic, receiver
+        await traffic.run(started)
+    return traffic
 
 
-async def _receive(receiver_url: str) -> None:
-    """Go on as the receiver until Ctrl-C."""
-    async with Receiver().listening(_port(receiver_url)):
+async def _go_on(receiver: Receiver) -> None:
+    """Keep the receiver up until Ctrl-C; the servers are up anyway."""
+    async with receiver.listening():
         await asyncio.Event().wait()
-
-
-def _port(url: str) -> int:
-    return int(url.rpartition(":")[2])
 
 
 def _report(screen: Screen, traffic: Traffic, receiver: Receiver) -> None:
@@ -134,9 +128,9 @@ def _tell_what_next(screen: Screen) -> None:
     )
 
 
-def _tell_environment(screen: Screen, servers: Servers, receiver_url: str) -> None:
+def _tell_environment(screen: Screen, servers: Servers, receiver: Receiver) -> None:
     """How to use the servers from another terminal; every line can be copied."""
-    mended = f'{{"endpoint": "{receiver_url}/{UMBRELLA.name}", "secret": "{UMBRELLA.secret}"}}'
+    mended = f'{{"endpoint": "{receiver.url}/{UMBRELLA.name}", "secret": "{UMBRELLA.secret}"}}'
     screen.title("The servers stay up until Ctrl-C. In another terminal, in this folder:")
     screen.commands(
         *(f"export {name}={shlex.quote(value)}" for name, value in servers.environment.items())

@@ -4,17 +4,15 @@ tenant's item half-way.
 
 import asyncio
 import random
-import subprocess
 import time
-from collections.abc import Iterable
 from typing import Any
 
 from worker.client import Client
 from worker.demo.receiver import Receiver
 from worker.demo.screen import ALL, Bars, Screen
+from worker.demo.stage import Workers
 from worker.demo.tally import Tally, total
 from worker.demo.tenants import INITECH, TENANTS
-from worker.errors import WorkerError
 from worker.job import Result
 from worker.table import ConfigTable, exact
 
@@ -40,20 +38,23 @@ class Traffic:
         self._following: set[asyncio.Task[Result]] = set()
         self._edited_at: float | None = None
 
-    async def run(self, worker: "subprocess.Popen[bytes]", receiver_url: str) -> None:
-        """Push everything and wait for all results. Raises WorkerError when the worker ends."""
+    async def run(self, workers: Workers) -> None:
+        """Push everything and wait for all results.
+
+        Raises WorkerError when the workers end, TimeoutError where a result does not come.
+        """
         totals = {ALL: DELIVERIES, **{tenant.name: tenant.deliveries for tenant in TENANTS}}
-        batches = list(_batches(_jobs()))
+        batches = _batches()
         began = time.monotonic()
         try:
             with self._screen.bars(totals) as bars:
                 for number, batch in enumerate(batches, start=1):
                     await self._push(batch)
                     if number == len(batches) // 2:
-                        await self._edit(receiver_url)
-                    await self._watch(bars, worker, until=began + number * _PACE)
+                        await self._edit()
+                    await self._watch(bars, workers, until=began + number * _PACE)
                 while self._following:
-                    await self._watch(bars, worker, until=time.monotonic() + _PACE)
+                    await self._watch(bars, workers, until=time.monotonic() + _PACE)
         finally:
             await self._forget()
         self.seconds = time.monotonic() - began
@@ -62,7 +63,7 @@ class Traffic:
         for job_id in await self._client.enqueue_many(batch):
             self._following.add(asyncio.create_task(self._client.result(job_id, _PATIENCE)))
 
-    async def _watch(self, bars: Bars, worker: "subprocess.Popen[bytes]", until: float) -> None:
+    async def _watch(self, bars: Bars, workers: Workers, until: float) -> None:
         """Count results until then, and show them."""
         while (left := until - time.monotonic()) > 0 and self._following:
             come, self._following = await asyncio.wait(
@@ -70,8 +71,7 @@ class Traffic:
             )
             for task in come:
                 self._count(task.result())
-        if worker.poll() is not None:
-            raise WorkerError("the worker ended by itself")
+        workers.check()
         bars.show(
             {ALL: total(list(self.tallies.values())).done}
             | {name: tally.done for name, tally in self.tallies.items()},
@@ -82,20 +82,22 @@ class Traffic:
         name = result.id.rpartition("-")[0]
         self.tallies[name].add(result)
         self.firsts.setdefault(name, result)
-        if name == INITECH.name and self._edited_at and self.tallies[name].delivered == 1:
+        if name == INITECH.name and self._edited_at:
+            after = time.monotonic() - self._edited_at
+            self._edited_at = None
             self._screen.say(
-                f"  {time.monotonic() - self._edited_at:.1f} s after the edit {name} has its first "
-                "delivery; all that waited follow."
+                f"  {after:.1f} s after the edit {name} has its first delivery; "
+                "all that waited follow."
             )
 
-    async def _edit(self, receiver_url: str) -> None:
+    async def _edit(self) -> None:
         """Mend the one item."""
         name = INITECH.name
         self._screen.say(
             f"\n  Half-way. {name} has had {self._receiver.failed[name]:,} attempts refused with "
             "401: its item holds\n  an old secret. The item is edited now; nothing is restarted."
         )
-        await self._table.put(name, exact(INITECH.item(receiver_url, version=2)))
+        await self._table.put(name, exact(INITECH.item(self._receiver.url, version=2)))
         self._edited_at = time.monotonic()
 
     def _note(self, name: str, tally: Tally) -> str:
@@ -109,7 +111,7 @@ class Traffic:
         await asyncio.gather(*self._following, return_exceptions=True)
 
 
-def _jobs() -> Iterable[dict[str, Any]]:
+def _batches() -> list[list[dict[str, Any]]]:
     """All deliveries, the tenants' mixed, in the same order each time."""
     jobs = [
         {
@@ -122,15 +124,4 @@ def _jobs() -> Iterable[dict[str, Any]]:
         for number in range(1, tenant.deliveries + 1)
     ]
     random.Random(0).shuffle(jobs)
-    return jobs
-
-
-def _batches(jobs: Iterable[dict[str, Any]]) -> Iterable[list[dict[str, Any]]]:
-    batch: list[dict[str, Any]] = []
-    for job in jobs:
-        batch.append(job)
-        if len(batch) == _BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+    return [jobs[first : first + _BATCH] for first in range(0, len(jobs), _BATCH)]
