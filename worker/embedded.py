@@ -163,6 +163,9 @@ def _wait_for(started: "subprocess.Popen[bytes]", log: Path, is_ready: Callable[
         if is_ready():
             return
         time.sleep(0.02)
-    raise StartupError(
-        f"{log.stem} did not start; the last it said: {log.read_text(errors='replace')[-500:]}"
-    )
+    raise StartupError(f"{log.stem} did not start; the last it said: {last_line(log)}")
+
+
+def last_line(log: Path) -> str:
+    """The last line of a log, which mostly says why its process has ended."""
+    return (log.read_text(errors="replace").splitlines() or ["nothing"])[-1]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import worker
-from worker.embedded import child
+from worker.embedded import child, last_line
 from worker.errors import StartupError, WorkerError
 
 EXAMPLE = "examples.webhooks:app"
@@ -57,9 +57,9 @@ class Workers:
     log: Path
 
     def check(self) -> None:
-        """Raises WorkerError, with the last of their log, where they have ended."""
+        """Raises WorkerError, with the end of their log, where they have ended."""
         if self.process.poll() is not None:
-            last = self.log.read_text(errors="replace")[-500:]
+            last = last_line(self.log)
             raise WorkerError(f"the workers ended by themselves; the last they said: {last}")
 
 
