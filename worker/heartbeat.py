@@ -29,6 +29,8 @@ class Heartbeat:
                 if not await pump.queue.renew(self._lease):
                     pump.doubt()
             except (RedisError, OSError) as error:
-                # Leases run on while Redis is away: the sooner renewed, the fewer are lost.
+                # Leases run on while Redis is away: the sooner renewed, the fewer are lost. And a
+                # pump that has its hands full would not find out that Redis is back.
+                pump.doubt()
                 return min(self._every, self._outage.failed(error))
         return self._every

@@ -118,13 +118,16 @@ class Pump:
     # -- turns ---------------------------------------------------------------------------------
 
     async def _turn(self) -> None:
-        if self._doubt:
+        in_doubt = self._doubt
+        if in_doubt:
             if self._listening:
                 return  # the blocking read may bring something yet; its end wakes us
             await self._reconcile()
         outcomes, self._outcomes = self._outcomes, []
         limit = self._claimable(len(outcomes))
         if not outcomes and not limit:
+            if in_doubt:
+                self._outage.over()
             return
         self._holdings.reserved += limit
         try:

@@ -155,9 +155,10 @@ class Service:
         returned = sum(pump.give_back_waiting() for pump in pumps)
         await self._wait_for_runs(pumps)
         returned += await self._cancel_runs(pumps)
-        with anyio.move_on_after(_LAST_WRITES):
+        deadline = anyio.current_time() + _LAST_WRITES
+        with anyio.CancelScope(deadline=deadline):
             await _until(lambda: all(pump.is_drained for pump in pumps))
-        handed_in = await self._leave(pumps)
+        handed_in = await self._leave(pumps, deadline + 1)
         stuck = bool(self._executor.threads_left_behind) or any(p.runs.stubborn for p in pumps)
         log.info("Worker %s has stopped; %d jobs went back.", self.worker, returned)
         return Exit(1 if self._force.is_set() or not handed_in else 0, stuck)
@@ -180,11 +181,11 @@ class Service:
             await _until(lambda: not any(pump.runs.running for pump in pumps))
         return len(running)
 
-    async def _leave(self, pumps: list[Pump]) -> bool:
+    async def _leave(self, pumps: list[Pump], deadline: float) -> bool:
         """Hand in the leases; tried again while Redis is away, since a job that is not given back
         now is taken for one that killed its worker.
         """
-        with anyio.move_on_after(_LAST_WRITES):
+        with anyio.CancelScope(deadline=deadline):
             for pump in pumps:
                 await self._leave_queue(pump.queue)
             return True
