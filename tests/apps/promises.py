@@ -47,9 +47,10 @@ async def wait_first(payload: Path, job: Job) -> str:
 
 @app.handler
 async def note(payload: dict[str, Any], job: Job) -> str:
-    """Writes a line for each run into a file, and takes its time."""
-    _append(payload["file"], job.id)
+    """Writes a line into a file when it begins and when it ends, and takes its time."""
+    _append(payload["file"], f"{job.id} begins")
     await asyncio.sleep(payload.get("seconds", 0))
+    _append(payload["file"], f"{job.id} ends")
     return "noted"
 
 
