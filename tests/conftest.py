@@ -17,6 +17,7 @@ import boto3
 import pytest
 import redis
 
+from tests.commands import Command
 from tests.dynamo_proxy import DynamoProxy
 from tests.producer import Producer
 from tests.servers import DEBIAN_REDIS, DynamoServer, RedisServer
@@ -250,6 +251,12 @@ def run_command(environment: dict[str, str], tmp_path: Path) -> Callable[..., An
         )
 
     return run
+
+
+@pytest.fixture
+def command(environment: dict[str, str], tmp_path: Path) -> Command:
+    """Run a `worker` command to its end, in this process."""
+    return Command(environment, tmp_path)
 
 
 @pytest.fixture
