@@ -32,10 +32,11 @@ class Demo:
     workers have sessions of their own, and Valkey writes its title over its environment.
     """
 
-    def __init__(self, *flags: str, terminal: bool = False) -> None:
+    def __init__(self, *flags: str, folder: Path, terminal: bool = False) -> None:
         self.mark = uuid.uuid4().hex
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("WORKER_", "AWS_"))}
-        self.environment = {**kept, MARK: self.mark, "TERM": "xterm", "COLUMNS": "80"}
+        given = {MARK: self.mark, "TERM": "xterm", "COLUMNS": "80", "TMPDIR": str(folder)}
+        self.environment = {**kept, **given}
         self.text = ""
         read, write = pty.openpty() if terminal else os.pipe()
         self.process = subprocess.Popen(
@@ -83,11 +84,11 @@ class Demo:
 
 
 @pytest.fixture
-def start_demo() -> Iterator[Callable[..., Demo]]:
+def start_demo(tmp_path) -> Iterator[Callable[..., Demo]]:
     demos: list[Demo] = []
 
     def start(*flags: str, terminal: bool = False) -> Demo:
-        demos.append(Demo(*flags, terminal=terminal))
+        demos.append(Demo(*flags, folder=tmp_path, terminal=terminal))
         return demos[-1]
 
     yield start
@@ -143,13 +144,14 @@ def test_ctrl_c_in_a_terminal_stops_it_half_way_and_leaves_no_process(start_demo
     assert any(line.startswith("  initech") and "━" in line for line in lines)
 
 
-@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_it_leaves_no_process_when_it_ends_while_it_starts(start_demo, end) -> None:
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGHUP, signal.SIGKILL])
+def test_it_leaves_no_process_when_it_ends_while_it_starts(start_demo, end, tmp_path) -> None:
     demo = start_demo()
     wait_until(lambda: any("valkey" in command for command in demo.children()))
     demo.process.send_signal(end)
     assert demo.process.wait(20) == (-end if end is signal.SIGKILL else 130)
     wait_until(lambda: not demo.children())
+    assert end is signal.SIGKILL or list(tmp_path.iterdir()) == []
 
 
 def test_without_its_example_it_says_what_to_do(tmp_path) -> None:
