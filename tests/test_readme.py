@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import redis
 
+import worker
 from worker.settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -35,7 +36,7 @@ def run(line: str, folder: Path, environment: dict[str, str], r: redis.Redis) ->
     program, *arguments = shlex.split(line)
     if program == "redis-cli":
         return str(r.execute_command(*arguments))
-    assert [program, *arguments[:1]] == ["uv", "run"] and arguments[1] == "worker", line
+    assert [program, *arguments[:2]] == ["uv", "run", "worker"], line
     done = subprocess.run(
         [sys.executable, "-m", "worker", *arguments[2:]],
         cwd=folder,
@@ -69,8 +70,6 @@ def test_commands_run_elsewhere_are_in_the_readme_and_their_test_exists(line: st
 
 
 def test_every_python_block_is_python_and_imports_what_is_there() -> None:
-    import worker
-
     for block in blocks("python"):
         for node in ast.walk(ast.parse(block)):
             if isinstance(node, ast.ImportFrom) and node.module == "worker":
