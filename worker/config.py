@@ -21,7 +21,7 @@ from anyio.abc import TaskGroup
 from worker.background import background
 from worker.backoff import Backoff
 from worker.errors import ConfigUnavailable
-from worker.item import Item, copied
+from worker.item import MAX_KEY_BYTES, Item, copied
 from worker.table import BATCH, ConfigTable
 
 log = logging.getLogger("worker.config")
@@ -119,18 +119,19 @@ class ConfigStore:
 
         A key whose item can't be read and has no stand-in comes with the error.
         """
-        flights: dict[str, _Flight] = {}
-        for key, sure in keys.items():
-            flights[key] = self._board(key, sure)
-        for flight in set(flights.values()):
-            await flight.done.wait()
+        flights = await self._fetch(keys)
         return {key: self._landed(key, keys[key], flight) for key, flight in flights.items()}
 
     async def get(self, key: str) -> dict[str, Any]:
         """The whole item as plain values, the caller's own copy; `{}` where there is none.
 
-        Raises ConfigUnavailable.
+        Raises ConfigUnavailable, and ValueError for what DynamoDB does not take for a key: it would
+        refuse all that is read in the same request.
         """
+        if not 1 <= len(key.encode()) <= MAX_KEY_BYTES:
+            raise ValueError(
+                f"a config key has 1 to {MAX_KEY_BYTES:,} bytes, not {len(key.encode())}"
+            )
         item: Item | ConfigUnavailable | None = self.remembered(key)
         if item is None:
             item = (await self.load({key: False}))[key]
@@ -138,6 +139,13 @@ class ConfigStore:
             raise item
         copy: dict[str, Any] = copied(item.whole)
         return copy
+
+    async def _fetch(self, keys: Mapping[str, bool]) -> dict[str, _Flight]:
+        """Read these keys. That is no use of them, or what is refreshed would stay hot for ever."""
+        flights = {key: self._board(key, sure) for key, sure in keys.items()}
+        for flight in set(flights.values()):
+            await flight.done.wait()
+        return flights
 
     def _stands_in(self, item: Item, now: float, sure: bool) -> bool:
         """Whether an old item is better than none. A job is never buried on an old absence."""
@@ -262,4 +270,4 @@ class ConfigStore:
             }
             keys = list(hot)
             for first in range(0, len(keys), BATCH):
-                await self.load({key: hot[key] for key in keys[first : first + BATCH]})
+                await self._fetch({key: hot[key] for key in keys[first : first + BATCH]})
