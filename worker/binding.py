@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
+from pydantic_core.core_schema import ErrorType
 
 from worker.app import Handler
 from worker.errors import HandlerError
@@ -18,13 +19,14 @@ from worker.policy import Policy, PolicyChange
 class View:
     """What a handler makes of one version of a config item.
 
-    `problem` says which attribute is wrong where the item can't be used.
+    The two infos are None where there is no item. `problem` says which attribute is wrong where
+    the item can't be used.
     """
 
     value: Any
     policy: Policy
-    info: ConfigInfo
-    stale_info: ConfigInfo
+    info: ConfigInfo | None
+    stale_info: ConfigInfo | None
     problem: str | None = None
 
 
@@ -58,10 +60,10 @@ class Bound:
         return copied(view.value) if self._plain else view.value
 
     def _look(self, item: Item) -> View:
-        infos = (
-            ConfigInfo(item.key, item.version, stale=False),
-            ConfigInfo(item.key, item.version, stale=True),
-        )
+        info = stale_info = None
+        if item.attributes is not None:
+            info = ConfigInfo(item.key, item.version, stale=False)
+            stale_info = ConfigInfo(item.key, item.version, stale=True)
         policy, problem, value = self.policy, None, item.plain if self._plain else None
         try:
             if item.policy is not None:
@@ -71,9 +73,9 @@ class Bound:
         if self._takes_config and not self._plain and problem is None:
             try:
                 value = self._validate_config(item.exact) if self._validate_config else item.plain
-            except ValidationError as error:
-                problem = explain(error)
-        return View(value, policy, *infos, problem)
+            except Exception as error:  # noqa: BLE001 - a user's validator may raise anything
+                problem = explain(error, secret=True)
+        return View(value, policy, info, stale_info, problem)
 
 
 def _validator(handler: Handler, parameter: str, annotation: Any) -> Callable[[Any], Any] | None:
@@ -88,9 +90,26 @@ def _validator(handler: Handler, parameter: str, annotation: Any) -> Callable[[A
         ) from error
 
 
-def explain(error: ValidationError, *within: str) -> str:
-    """Which attributes are wrong and why, without quoting what they hold: that may be secret."""
+# Pydantic's own messages name what they expect, but for these, and for those of users' own kinds.
+_QUOTE = {"assertion_error", "iteration_error", "mapping_type", "union_tag_invalid", "value_error"}
+_QUOTE_NOTHING = frozenset(get_args(ErrorType)) - _QUOTE
+
+
+def explain(error: Exception, *within: str, secret: bool = False) -> str:
+    """Which attributes are wrong and why.
+
+    `secret` leaves out why where that might quote the value: a config's is shown to nobody, while
+    a payload stands in the dead list anyway.
+    """
+    if not isinstance(error, ValidationError):
+        return f"its type could not be checked: {type(error).__name__}"
+    problems = error.errors(include_url=False, include_input=False, include_context=False)
     return "; ".join(
-        f"{'.'.join(str(part) for part in (*within, *item['loc'])) or 'the whole'}: {item['msg']}"
-        for item in error.errors(include_url=False, include_input=False, include_context=False)
+        f"{'.'.join(str(part) for part in (*within, *problem['loc'])) or 'the whole'}: "
+        + (
+            f"its value is refused ({problem['type']})"
+            if secret and problem["type"] not in _QUOTE_NOTHING
+            else problem["msg"]
+        )
+        for problem in problems
     )

@@ -1,13 +1,14 @@
 """A config item as it was read: plain data, exact numbers, and what handlers made of it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from functools import cached_property
 from hashlib import sha256
 from typing import Any
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
+MAX_KEY_BYTES = 2048  # DynamoDB's limit for a partition key
 _NOT_CONFIG = frozenset({"policy"})
 
 
@@ -42,7 +43,9 @@ class Item:
     def exact(self) -> dict[str, Any]:
         """The handler's config: the item without its key and policy, numbers as `Decimal`."""
         hidden = _NOT_CONFIG | {self._key_attribute}
-        return {name: v for name, v in (self.attributes or {}).items() if name not in hidden}
+        shown = {name: v for name, v in (self.attributes or {}).items() if name not in hidden}
+        exact: dict[str, Any] = _plain(shown, lambda number: number)
+        return exact
 
     @cached_property
     def plain(self) -> Any:
@@ -62,26 +65,48 @@ class Item:
 
     @cached_property
     def version(self) -> Any:
-        """The item's own `version`, else a short digest of it; None where there is no item."""
+        """The item's own `version` as JSON has it, else a short digest of the item; None where
+        there is no item.
+        """
         if self.attributes is None:
             return None
         if "version" in self.attributes:
-            return plain(self.attributes["version"])
-        ordered = to_json(dict(sorted(self.whole.items())), bytes_mode="base64")
-        return sha256(ordered).hexdigest()[:12]
+            return from_json(_canonical(self.attributes["version"]))
+        return sha256(_canonical(self.attributes)).hexdigest()[:12]
 
 
 def plain(value: Any) -> Any:
     """A copy with numbers as `int` or `float`, binary as `bytes`, sets as sets of these."""
+    return _plain(value, _int_or_float)
+
+
+def _plain(value: Any, number: Callable[[Decimal], Any]) -> Any:
     if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
+        return number(value)
     if isinstance(value, dict):
-        return {name: plain(item) for name, item in value.items()}
+        return {name: _plain(item, number) for name, item in value.items()}
     if isinstance(value, list):
-        return [plain(item) for item in value]
+        return [_plain(item, number) for item in value]
     if isinstance(value, set):
-        return {plain(item) for item in value}
+        return {_plain(item, number) for item in value}
     return getattr(value, "value", value)  # boto3 wraps binary in an object of this one attribute
+
+
+def _int_or_float(number: Decimal) -> int | float:
+    return int(number) if number == number.to_integral_value() else float(number)
+
+
+def _canonical(value: Any) -> bytes:
+    """JSON that is the same in every process: maps and sets have no order of their own."""
+
+    def ordered(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: ordered(value[name]) for name in sorted(value)}
+        if isinstance(value, list):
+            return [ordered(item) for item in value]
+        return sorted(value) if isinstance(value, set) else value
+
+    return to_json(ordered(plain(value)), bytes_mode="base64")
 
 
 def copied(value: Any) -> Any:

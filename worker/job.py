@@ -9,10 +9,10 @@ from typing import Any, Literal, Self
 from pydantic_core import from_json, to_json
 
 from worker.errors import Malformed
+from worker.item import MAX_KEY_BYTES
 from worker.keys import Keys
 
 MAX_ID_CHARS = 256
-MAX_CONFIG_KEY_BYTES = 2048  # DynamoDB's limit for a partition key
 _LARGEST_DOUBLE = 1.7976931348623157e308
 _PEEK_BYTES = 256 * 1024
 _PEEK_TOKENS = 20_000  # a hundredth of a second
@@ -119,8 +119,8 @@ def _problem(job: Job, config: Any, keys: Keys) -> str | None:  # noqa: C901, PL
     if config is not None:
         if type(config) is not str:
             return f"config must be a string, not {_kind(config)}"
-        if not 1 <= len(config.encode()) <= MAX_CONFIG_KEY_BYTES:
-            return f"config must have 1 to {MAX_CONFIG_KEY_BYTES:,} bytes to be a DynamoDB key"
+        if not 1 <= len(config.encode()) <= MAX_KEY_BYTES:
+            return f"config must have 1 to {MAX_KEY_BYTES:,} bytes to be a DynamoDB key"
     if job.reply_to is not None:
         if type(job.reply_to) is not str or not job.reply_to:
             return f"reply_to must be a string that is not empty, not {_kind(job.reply_to)}"

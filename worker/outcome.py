@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic_core import to_json
 
 from worker.job import ConfigInfo, ErrorInfo, Job, Status
+from worker.policy import milliseconds
 
 Reason = Literal[
     "config_invalid",
@@ -55,7 +56,7 @@ def finish(raw: bytes, job: Job, result: bytes, ttl_ms: int) -> Outcome:
 
 def later(raw: bytes, goes_on: bytes, delay: float) -> Outcome:
     """The job runs again after `delay` seconds."""
-    return Outcome("later", raw, ms=max(0, round(delay * 1000)), extra=goes_on)
+    return Outcome("later", raw, ms=milliseconds(delay), extra=goes_on)
 
 
 def requeue(raw: bytes, goes_on: bytes | None = None) -> Outcome:

@@ -9,7 +9,14 @@ from worker.backoff import Backoff
 
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 SomeSeconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+# What Redis can hold as a time to live, with much to spare: a century.
+LONGEST_MS = 100 * 366 * 86_400_000
 _STRICT = ConfigDict(extra="forbid", frozen=True)
+
+
+def milliseconds(seconds: float, *, least: int = 0) -> int:
+    """Whole milliseconds that Redis takes: at least so many, at most a century."""
+    return max(least, round(min(seconds * 1000, LONGEST_MS)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +30,7 @@ class Policy:
     result_ttl_ms: int = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "result_ttl_ms", max(1, int(self.result_ttl * 1000)))
+        object.__setattr__(self, "result_ttl_ms", milliseconds(self.result_ttl, least=1))
 
 
 class BackoffChange(BaseModel):

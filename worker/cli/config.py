@@ -139,10 +139,10 @@ async def _open_table(settings: "Settings") -> "AsyncIterator[ConfigTable]":
 
 
 def _checked(key: str) -> str:
-    from worker.job import MAX_CONFIG_KEY_BYTES  # noqa: PLC0415
+    from worker.item import MAX_KEY_BYTES  # noqa: PLC0415
 
-    if not 1 <= len(key.encode(errors="replace")) <= MAX_CONFIG_KEY_BYTES:
-        raise typer.BadParameter(f"a key has 1 to {MAX_CONFIG_KEY_BYTES:,} bytes", param_hint="KEY")
+    if not 1 <= len(key.encode(errors="replace")) <= MAX_KEY_BYTES:
+        raise typer.BadParameter(f"a key has 1 to {MAX_KEY_BYTES:,} bytes", param_hint="KEY")
     return key
 
 
