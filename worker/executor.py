@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from anyio import CapacityLimiter, to_thread
-from pydantic import ValidationError
 from pydantic_core import from_json, to_json
 
 from worker.binding import Bound, explain
@@ -65,11 +64,16 @@ class Executor:
     # -- before the run ------------------------------------------------------------------------
 
     def admit(self, raw: bytes, keys: Keys) -> Run | Outcome:
-        """Decode a job and find its handler. The handler comes first: no config without one."""
+        """Decode a job and find its handler. The handler comes first: no config without one.
+
+        A job past its time needs neither, so that it ends even while config can't be had.
+        """
         try:
             job = decode(raw, keys, self._limits.max_job_bytes)
         except Malformed as error:
             return self._bury_malformed(raw, error)
+        if self._is_expired(job):
+            return self._expired(raw, job, self._limits.policy, None)
         handler = self._handlers.get(job.handler)
         if handler is None:
             known = ", ".join(sorted(self._handlers)) or "none"
@@ -167,13 +171,13 @@ class Executor:
         """What to call the handler with, or the outcome where it is not to be called."""
         job, view, handler = run.job, run.view, run.handler
         assert view is not None  # noqa: S101 - configure() came before, or this is our own fault
-        if job.expires_at is not None and self._clock.now_ms() >= job.expires_at:
-            return self._expired(run)
+        if self._is_expired(job):
+            return self._expired(run.raw, job, view.policy, _config(run))
         payload = job.payload
         if handler.validate_payload is not None:
             try:
                 payload = handler.validate_payload(payload)
-            except ValidationError as error:
+            except Exception as error:  # noqa: BLE001 - a user's validator may raise anything
                 return self._bury(run, "payload_invalid", _info("PayloadInvalid", explain(error)))
         return handler.arguments(payload, handler.config_of(view), job)
 
@@ -274,11 +278,12 @@ class Executor:
         started_at = run.started_at if run else None
         return self._final(raw, job, reason, error, attempts, config, started_at, policy)
 
-    def _expired(self, run: Run) -> Outcome:
-        job, view = run.job, run.view
-        assert view is not None  # noqa: S101 - execute() looked
-        result = self._result(job, "expired", None, None, job.attempts, _config(run), None)
-        return finish(run.raw, job, result, view.policy.result_ttl_ms)
+    def _is_expired(self, job: Job) -> bool:
+        return job.expires_at is not None and self._clock.now_ms() >= job.expires_at
+
+    def _expired(self, raw: bytes, job: Job, policy: Policy, config: ConfigInfo | None) -> Outcome:
+        result = self._result(job, "expired", None, None, job.attempts, config, None)
+        return finish(raw, job, result, policy.result_ttl_ms)
 
     def _bury(self, run: Run, reason: Reason, error: ErrorInfo, *, ran: int = 0) -> Outcome:
         policy = run.view.policy if run.view else self._limits.policy
