@@ -109,7 +109,7 @@ class Table:
         )
         return self
 
-    def put(self, key: str, **attributes: Any) -> None:
+    def put(self, key: str, /, **attributes: Any) -> None:
         self._table.put_item(Item={self.key: key, **attributes})
 
     def delete(self, key: str) -> None:
