@@ -3,6 +3,9 @@
 A job one crash short of being buried (a suspect) runs while its worker holds nothing else, so that
 it can't drag the innocent ones beside it into the dead list. While one waits for that, or runs,
 there is no room.
+
+The queues share the room. A pump that found none is woken when there may be some, and one place is
+kept for it meanwhile, so that a queue with a backlog does not starve the others.
 """
 
 from collections.abc import Callable
@@ -11,6 +14,7 @@ from worker.outcome import Outcome
 from worker.run import Run
 
 Entry = Run | Outcome
+Wake = Callable[[], None]
 
 
 class Holdings:
@@ -23,13 +27,43 @@ class Holdings:
         self.closed = False
         self.suspect: Run | None = None
         self.suspect_released = False
-        self.on_room: list[Callable[[], None]] = []
+        self._pumps: list[Wake] = []
+        self._turned_away: dict[Wake, None] = {}  # longest ago first
 
-    def room(self, leaving: int = 0) -> int:
-        """How many more jobs may be claimed in an exchange that settles `leaving` of them."""
-        if self.closed or self.suspect is not None:
-            return 0
-        return max(0, self.concurrency - self.count - self.reserved + leaving)
+    def join(self, wake: Wake) -> None:
+        """Take part: a pump says how to wake it, which is also its name here."""
+        self._pumps.append(wake)
+
+    def room(self, wake: Wake, leaving: int = 0) -> int:
+        """How many more jobs this pump may claim in an exchange that settles `leaving` of them."""
+        ahead = 0
+        for other in self._turned_away:
+            if other == wake:
+                break
+            ahead += 1
+        room = max(0, self._free + leaving - ahead) if self._free_for_all else 0
+        if room:
+            self._turned_away.pop(wake, None)
+        else:
+            self._turned_away.setdefault(wake)
+        return room
+
+    @property
+    def spare(self) -> bool:
+        """Whether a pump may reserve a place for what it waits for: nobody else wants it now."""
+        return self._free_for_all and self._free > len(self._turned_away)
+
+    def step_back(self, wake: Wake) -> None:
+        """Forget that this pump waits: it wants no room for now."""
+        self._turned_away.pop(wake, None)
+
+    @property
+    def _free(self) -> int:
+        return self.concurrency - self.count - self.reserved
+
+    @property
+    def _free_for_all(self) -> bool:
+        return not self.closed and self.suspect is None
 
     def hold_suspect(self, run: Run) -> bool:
         """Keep a suspect until it is alone; False where another one is kept already."""
@@ -46,6 +80,8 @@ class Holdings:
         return self.suspect
 
     def tell_room(self) -> None:
-        """Wake the pumps, which may wait for room, or for the suspect to be alone."""
-        for wake in self.on_room:
+        """Less is held or reserved: wake the pumps that wait for room, or for their suspect to be
+        alone.
+        """
+        for wake in self._pumps if self.suspect is not None else list(self._turned_away):
             wake()

@@ -71,7 +71,7 @@ class Pump:
         self._unconfigured = 0
         self._claim_from = 0.0
         self._group: TaskGroup | None = None
-        holdings.on_room.append(self._wake.set)
+        holdings.join(self._wake.set)
 
     async def run(self, group: TaskGroup) -> None:
         """Take turns until cancelled."""
@@ -123,6 +123,7 @@ class Pump:
             if self._listening:
                 return  # the blocking read may bring something yet; its end wakes us
             await self._reconcile()
+        self._try_suspect()
         outcomes, self._outcomes = self._outcomes, []
         limit = self._claimable(len(outcomes))
         if not outcomes and not limit:
@@ -136,7 +137,7 @@ class Pump:
             self._outcomes = outcomes + self._outcomes
             raise
         finally:
-            self._holdings.reserved -= limit
+            self._release(limit)
         self._outage.over()
         self._settled(outcomes, reply)
         self._admit(reply.jobs)
@@ -153,9 +154,10 @@ class Pump:
             return 0
         wait = self._claim_from - time.monotonic()
         if wait > 0:
+            self._holdings.step_back(self._wake.set)
             asyncio.get_running_loop().call_later(wait, self._wake.set)
             return 0
-        return self._holdings.room(leaving)
+        return self._holdings.room(self._wake.set, leaving)
 
     def _settled(self, outcomes: list[tuple[Entry, Outcome]], reply: Exchange) -> None:
         for index in reply.refused:
@@ -178,17 +180,18 @@ class Pump:
 
     def _nothing_more(self, reply: Exchange) -> None:
         """All that was pending is claimed: wait for more beside the turns."""
-        if not self._holdings.room():
-            return
+        self._on_idle(self)
         if self._claim_from > time.monotonic():
             self._wake.set()
             return
         due = BLOCK if reply.next_due < 0 else reply.next_due / 1000
         self._block = max(0.005, min(BLOCK, due))
-        self._listening = True
-        self._holdings.reserved += 1
-        self._idle.set()
-        self._on_idle(self)
+        if self._holdings.spare:
+            self._listening = True
+            self._holdings.reserved += 1
+            self._idle.set()
+        else:  # others need the place: look again instead of waiting on it
+            asyncio.get_running_loop().call_later(self._block, self._wake.set)
 
     async def _listen(self) -> None:
         """Wait for one job with a blocking read whenever there was nothing to claim."""
@@ -202,11 +205,15 @@ class Pump:
                 # Redis may have moved a job all the same.
                 self._doubt = True
             self._listening = False
-            self._holdings.reserved -= 1
+            self._release(1)
             if job is not None:
                 self._admit([job])
-            self._try_suspect()
             self._wake.set()
+
+    def _release(self, reserved: int) -> None:
+        self._holdings.reserved -= reserved
+        if reserved:
+            self._holdings.tell_room()
 
     # -- what comes in -------------------------------------------------------------------------
 
@@ -231,7 +238,6 @@ class Pump:
                     self._start(entry, item)
         if to_load and self._group is not None:
             self._group.start_soon(self._load, to_load)
-        self._try_suspect()
 
     async def _load(self, runs: list[Run]) -> None:
         wanted: dict[str, bool] = {}
@@ -272,6 +278,7 @@ class Pump:
     def _set_aside(self, run: Run) -> None:
         """Keep a suspect until it is all that we hold; a second one has to go elsewhere."""
         if self._holdings.hold_suspect(run):
+            self._wake.set()
             # Long jobs beside it may keep it waiting: after a lease, somebody else may try.
             asyncio.get_running_loop().call_later(self._lease, self._pass_on, run)
         else:
@@ -311,7 +318,6 @@ class Pump:
             self._holdings.suspect = None
 
     def _made_room(self) -> None:
-        self._try_suspect()
         self._wake.set()
         self._holdings.tell_room()
 
