@@ -44,7 +44,7 @@ REPLIES = "replies"
 HOUR = 3_600_000
 PROBLEM = ErrorInfo("ValueError", "no")
 
-lost = st.booleans()
+lost = st.sampled_from([False, False, True])
 
 
 @dataclass(eq=False)
@@ -129,10 +129,16 @@ class Model(RuleBasedStateMachine):
 
     # -- what producers do ---------------------------------------------------------------------
 
-    @rule(number=st.integers(0, 5), copies=st.integers(1, 3), delay=st.sampled_from(["", 0, HOUR]))
-    def enqueue(self, number: int, copies: int, delay: int | str) -> None:
+    @rule(
+        number=st.integers(0, 5),
+        copies=st.integers(1, 3),
+        crashes=st.sampled_from([0, 0, 2]),
+        delay=st.sampled_from(["", "", 0, HOUR]),
+    )
+    def enqueue(self, number: int, copies: int, crashes: int, delay: int | str) -> None:
         """Twins, jobs of the same bytes, are two jobs."""
-        raw = json.dumps({"id": f"j{number}", "handler": "h", "reply_to": REPLIES}).encode()
+        job = {"id": f"j{number}", "handler": "h", "reply_to": REPLIES, "crashes": crashes}
+        raw = json.dumps(job).encode()
         self.pushed[f"j{number}"] += copies
         arguments = [delay, *[part for _ in range(copies) for part in (raw, b"")]]
         self.run(scripts.enqueue(self.redis, [KEYS.pending, KEYS.scheduled], arguments))
@@ -171,8 +177,10 @@ class Model(RuleBasedStateMachine):
     @rule(
         target=calls,
         worker=workers,
-        limit=st.integers(0, 3),
-        ops=st.lists(st.sampled_from(["finish", "bury", "retry", "postpone", "requeue"])),
+        limit=st.integers(0, 4),
+        ops=st.lists(
+            st.sampled_from(["finish", "bury", "retry", "postpone", "requeue"]), max_size=3
+        ),
         lost=lost,
     )
     def exchange(self, worker: Worker, limit: int, ops: list[str], lost: bool) -> Call:
@@ -289,9 +297,7 @@ class Model(RuleBasedStateMachine):
 
     def everything_ends(self) -> None:
         """Whatever came before: what is recovered and worked off ends, all of it."""
-        self.every_job_is_in_one_place()
         healer = self._born()
-        self.run(healer.queue.register(60))
         for worker in self.all[:-1]:
             self.look.zadd(KEYS.workers, {worker.name: 1}, xx=True)
         for _ in range(2):
@@ -318,6 +324,7 @@ class Model(RuleBasedStateMachine):
         name = f"w{len(self.all)}"
         worker = Worker(Queue(self.redis, "jobs", name, self.clock), name)
         self.all.append(worker)
+        self.run(worker.queue.register(60))
         return worker
 
     def _do(self, call: Call) -> Exchange:
@@ -349,6 +356,8 @@ class Model(RuleBasedStateMachine):
             # Only a job that was alone may be taken for the one that kills.
             assert len(before.active[plan.dead.name]) == 1
             assert len(after.dead) == len(before.dead) + 1
+        if plan.dead.name in after.active and plan.dead.name.encode() in before.leases:
+            assert plan.dead.name.encode() in after.leases  # somebody has to go on with it
         return reply
 
     def _recover_all(self, recoverer: Worker, dead: Worker) -> None:

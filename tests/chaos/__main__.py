@@ -43,7 +43,7 @@ def main() -> int:
     report, world = go(run, folder, lambda text: print(text, flush=True))
     print(figures(report, world.tally))
     for problem in report.problems[:20]:
-        print("PROBLEM", problem)
+        print("PROBLEM", problem[:1000])
     print("broken promises:", len(report.problems))
     return 1 if report.problems else 0
 
@@ -52,14 +52,14 @@ def figures(report: Audit, tally: Counter[str]) -> str:
     """What happened, for people."""
     lines = [f"{name:30}{count:8}" for name, count in sorted(tally.items())]
     fates = ", ".join(f"{count} {name}" for name, count in report.fates.most_common())
+    each = report.runs / max(1, report.ran)
     return "\n".join(
         [
             *lines,
             f"jobs pushed                   {report.pushed:8}",
             f"of these never acknowledged and never seen {report.unacknowledged}",
             f"fates: {fates}",
-            f"runs of handlers              {report.runs:8}"
-            f" ({report.runs / max(1, report.ran):.3f} for each job that has one)",
+            f"runs of handlers              {report.runs:8} ({each:.3f} for each that has one)",
             f"buried as crashed             {report.crashed:8}",
             f"lost                          {report.lost:8}",
             f"recorded twice                {report.recorded_twice:8}",

@@ -84,20 +84,18 @@ def _check(job: Pushed, found: _Found, report: Audit) -> None:
     report.ran += job.copies if job.kind.runs else 0
     report.fates[job.kind.reason or job.kind.status] += job.copies
     report.crashed += sum(entry["reason"] == "crashed" for entry in dead)
-    # What is malformed has no reply_to that can be trusted.
-    replies = 0 if job.kind.reason == "malformed" else job.copies
     burials = job.copies if job.kind.reason else 0
-    report.recorded_twice += max(0, recorded - replies) + max(0, len(dead) - burials)
+    report.recorded_twice += max(0, recorded - job.copies) + max(0, len(dead) - burials)
     wrong = [
-        *_differ("results recorded", recorded, replies),
+        *_differ("results recorded", recorded, job.copies),
         *_differ("entries in the dead list", len(dead), burials),
         *_differ("status", result and result["status"], job.kind.status),
         *_differ("reasons", {e["reason"] for e in dead}, {job.kind.reason} if burials else set()),
         *_wrong_runs(job, runs),
         *_wrong_result(job, result),
     ]
-    if recorded < replies:
-        report.lost += replies - recorded
+    if recorded < job.copies:
+        report.lost += job.copies - recorded
     if wrong:
         report.problems.append(f"{'; '.join(wrong)}: {job}, result {result}, dead {dead}")
 

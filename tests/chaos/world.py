@@ -48,7 +48,7 @@ class Slot:
                 env=self._environment,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                preexec_fn=_die_with_parent,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 - takes no lock
                 start_new_session=True,
             )
 
@@ -183,8 +183,12 @@ def _ended(slot: Slot) -> tuple[int] | None:
     return None if code is None else (code,)
 
 
+# Looked up beforehand: other threads run here, and a child must not wait for a lock of theirs.
+_prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
+
+
 def _die_with_parent() -> None:
     """SIGKILL and not SIGTERM, which would wait for ever in a process that SIGSTOP holds."""
-    if sys.platform == "linux":
+    if _prctl is not None:
         pr_set_pdeathsig = 1
-        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+        _prctl(pr_set_pdeathsig, signal.SIGKILL)
