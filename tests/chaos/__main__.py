@@ -1,3 +1,4 @@
+# ruff: noqa: T201 - it speaks to people
 """`python -m tests.chaos`."""
 
 import argparse
