@@ -128,7 +128,7 @@ class App:
             name=name,
             function=function,
             options=kept,
-            is_async=inspect.iscoroutinefunction(_annotated(function)),
+            is_async=any(map(inspect.iscoroutinefunction, (function, _annotated(function)))),
             takes=_parameters(name, function),
         )
 
@@ -137,7 +137,8 @@ def _annotated(function: Any) -> Any:
     """What carries the annotations: the function, or what stands behind a callable object."""
     if inspect.isroutine(function) or inspect.isclass(function):
         return inspect.unwrap(function)
-    return getattr(function, "func", None) or type(function).__call__
+    inner = getattr(function, "func", None)  # functools.partial's
+    return _annotated(inner) if inner is not None else type(function).__call__
 
 
 def _parameters(name: str, function: Callable[..., Awaitable[Any] | Any]) -> frozenset[str]:
