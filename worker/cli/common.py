@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -23,6 +24,33 @@ QueuesOption = Annotated[
     typer.Option(metavar="NAME", help="A queue; may be repeated (default: all of WORKER_QUEUE)."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, also on a terminal.")]
+
+
+class Group(TyperGroup):
+    """A group of commands whose help is quick.
+
+    A group converts its own `--help`, also where it is absent, and typer imports pydantic to
+    convert None; a plain False it leaves alone.
+    """
+
+    def get_help_option(self, ctx: Any) -> Any:
+        """Give the option with a default that needs no conversion."""
+        option = super().get_help_option(ctx)
+        if option is not None:
+            option.default = False
+        return option
+
+
+def group(**options: Any) -> typer.Typer:
+    """A typer application whose help is plain: rich takes longer to import than all the rest."""
+    return typer.Typer(
+        cls=Group,
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        **options,
+    )
 
 
 def run(main: "Callable[[Settings], Awaitable[int]]", *queues: str | None) -> NoReturn:

@@ -15,6 +15,7 @@ from worker.cli.common import (
     JsonOption,
     add_row,
     complain,
+    group,
     new_table,
     on_terminal,
     print_table,
@@ -29,14 +30,9 @@ if TYPE_CHECKING:
 # A number of this many digits at most is written out, without an exponent.
 _PLAIN_DIGITS = 40
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+app = group(help="The config table in DynamoDB: look at items, edit them, create it.")
 
 Key = Annotated[str, typer.Argument(metavar="KEY", help="The item's key.")]
-
-
-@app.callback()
-def _config() -> None:
-    """The config table in DynamoDB: look at items, edit them, create it."""
 
 
 @app.command()
@@ -59,7 +55,10 @@ def put(
     key: Key,
     item: Annotated[str, typer.Argument(metavar="JSON", help="The item; '-' reads it from stdin.")],
 ) -> None:
-    """Write the whole item, in place of what is there. Workers use it within WORKER_CONFIG_TTL."""
+    """Write a whole item, in place of what is there.
+
+    Workers use it within WORKER_CONFIG_TTL seconds.
+    """
     attributes = _parsed(read_stdin() if item == "-" else os.fsencode(item))
 
     async def main(settings: "Settings") -> int:
@@ -81,7 +80,10 @@ def put(
 
 @app.command("list")
 def list_(as_json: JsonOption = False) -> None:
-    """Show all items: a table on a terminal, else one JSON object a line."""
+    """Show all items.
+
+    A table on a terminal, else one JSON object a line.
+    """
 
     async def main(settings: "Settings") -> int:
         async with _open_table(settings) as table:

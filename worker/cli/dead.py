@@ -11,6 +11,7 @@ from worker.cli.common import (
     QueuesOption,
     add_row,
     complain,
+    group,
     new_table,
     on_terminal,
     open_ledgers,
@@ -27,15 +28,10 @@ _ROWS = 50  # as many as a person reads
 _COMPLAINTS = 20  # as many refusals as are told one by one
 _ERROR_CHARS = 100  # the whole error is in the JSON
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+app = group(help="Buried jobs: list them, put them back, drop them.")
 
 Ids = Annotated[list[str] | None, typer.Argument(metavar="ID", help="Ids of dead jobs.")]
 All = Annotated[bool, typer.Option("--all", help="The whole dead list.")]
-
-
-@app.callback()
-def _dead() -> None:
-    """Buried jobs: list them, put them back, drop them."""
 
 
 @app.command("list")
@@ -47,7 +43,10 @@ def list_(
     queue: QueuesOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show buried jobs, newest first: a table on a terminal, else one JSON object a line."""
+    """Show buried jobs, newest first.
+
+    A table on a terminal, else one JSON object a line.
+    """
 
     async def main(settings: "Settings") -> int:
         async with open_ledgers(settings) as ledgers:
@@ -63,7 +62,9 @@ def list_(
 
 @app.command()
 def retry(ids: Ids = None, everything: All = False, queue: QueuesOption = None) -> None:
-    """Put dead jobs back at the end of the queue, attempts and crashes at 0.
+    """Put dead jobs back on the queue.
+
+    They go to its end, attempts and crashes at 0.
 
     Exit code 1: some entry is no job and can't be put back; 3: an id is not in the dead list.
     """
@@ -86,7 +87,7 @@ def retry(ids: Ids = None, everything: All = False, queue: QueuesOption = None) 
 
 @app.command()
 def drop(ids: Ids = None, everything: All = False, queue: QueuesOption = None) -> None:
-    """Take dead jobs off the dead list for good.
+    """Drop dead jobs for good.
 
     Exit code 3: an id is not in the dead list.
     """
