@@ -295,10 +295,10 @@ class Result:
 
     @classmethod
     def from_json(cls, raw: bytes | str) -> Self:
-        """Read a result as the worker wrote it."""
+        """Read a result as the worker wrote it; fields that a newer worker adds are left out."""
         fields = from_json(raw)
         if fields["error"] is not None:
             fields["error"] = ErrorInfo(**fields["error"])
         if fields["config"] is not None:
             fields["config"] = ConfigInfo(**fields["config"])
-        return cls(**fields)
+        return cls(**{name: fields[name] for name in cls.__slots__})
