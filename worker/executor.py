@@ -8,7 +8,6 @@ fate depends on nothing but what is handed in here and the clock.
 
 import asyncio
 import logging
-import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +18,7 @@ from pydantic_core import from_json, to_json
 from worker.binding import Bound, explain
 from worker.clock import RedisClock
 from worker.errors import ConfigUnavailable, Malformed, Reject, Retry
+from worker.failure import describe, failure, message_of
 from worker.item import Item
 from worker.job import ConfigInfo, ErrorInfo, Job, Status, continued, decode
 from worker.keys import Keys
@@ -27,9 +27,6 @@ from worker.policy import Policy
 from worker.run import Run, Verdict
 
 log = logging.getLogger("worker")
-
-MAX_MESSAGE_CHARS = 2_000
-MAX_TRACEBACK_CHARS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +75,8 @@ class Executor:
         if handler is None:
             known = ", ".join(sorted(self._handlers)) or "none"
             message = f"this worker has no handler {job.handler!r}; it has: {known}"
-            error_info = ErrorInfo("UnknownHandler", _cut(message, MAX_MESSAGE_CHARS))
-            return self._failed_attempt(
-                raw, job, self._limits.policy, error_info, "unknown_handler"
-            )
+            unknown = failure("UnknownHandler", message)
+            return self._failed_attempt(raw, job, self._limits.policy, unknown, "unknown_handler")
         return Run(raw, keys, job, handler)
 
     def configure(self, run: Run, item: Item, *, stale: bool) -> Outcome | None:
@@ -90,10 +85,10 @@ class Executor:
         view = run.view = run.handler.view(item)
         if item.attributes is None and run.job.names_config:
             message = f"there is no config {run.job.config!r} in the table"
-            return self._bury(run, "config_missing", ErrorInfo("ConfigMissing", message))
+            return self._bury(run, "config_missing", failure("ConfigMissing", message))
         if view.problem is not None:
             message = f"config {run.job.config!r}: {view.problem}"
-            return self._bury(run, "config_invalid", _info("ConfigInvalid", message))
+            return self._bury(run, "config_invalid", failure("ConfigInvalid", message))
         return None
 
     def postpone(self, run: Run, error: ConfigUnavailable, delay: float) -> Outcome:
@@ -115,7 +110,7 @@ class Executor:
             return requeue(raw, continued(raw, crashes=crashes))
         message = f"its worker died holding it, {crashes} times now; what it does kills the process"
         log.error("Job %r (%r): %s. It is buried if it ran alone.", job.id, job.handler, message)
-        error = ErrorInfo("Crashed", message)
+        error = failure("Crashed", message)
         outcome = self._final(raw, job, "crashed", error, job.attempts, None, None)
         outcome.op = "last"
         return outcome
@@ -178,7 +173,7 @@ class Executor:
             try:
                 payload = handler.validate_payload(payload)
             except Exception as error:  # noqa: BLE001 - a user's validator may raise anything
-                return self._bury(run, "payload_invalid", _info("PayloadInvalid", explain(error)))
+                return self._bury(run, "payload_invalid", failure("PayloadInvalid", explain(error)))
         return handler.arguments(payload, handler.config_of(view), job)
 
     def timed_out(self, run: Run) -> Outcome:
@@ -186,7 +181,7 @@ class Executor:
         assert run.view is not None  # noqa: S101 - it was running
         message = f"the job ran longer than its time limit of {run.view.policy.timeout:g} s"
         return self._failed_attempt(
-            run.raw, run.job, run.view.policy, ErrorInfo("Timeout", message), "failed", run
+            run.raw, run.job, run.view.policy, failure("Timeout", message), "failed", run
         )
 
     async def _in_thread(self, run: Run, arguments: dict[str, Any]) -> Any:
@@ -225,8 +220,8 @@ class Executor:
             if b"NaN" in result or b"Infinity" in result:
                 from_json(result, allow_inf_nan=False)
         except Exception as error:  # noqa: BLE001 - a value's own code may raise anything
-            problem = _cut(f"the result has no JSON: {error}", MAX_MESSAGE_CHARS)
-            return self._bury(run, "result_invalid", ErrorInfo("ResultInvalid", problem), ran=1)
+            problem = f"the result has no JSON: {message_of(error)}"
+            return self._bury(run, "result_invalid", failure("ResultInvalid", problem), ran=1)
         if len(result) > self._limits.max_result_bytes:
             size = len(to_json(value))
             if size > self._limits.max_result_bytes:
@@ -235,7 +230,7 @@ class Executor:
                     f"({self._limits.max_result_bytes:,}); store it elsewhere and return where"
                 )
                 return self._bury(
-                    run, "result_too_large", ErrorInfo("ResultTooLarge", problem), ran=1
+                    run, "result_too_large", failure("ResultTooLarge", problem), ran=1
                 )
         return finish(run.raw, job, result, view.policy.result_ttl_ms)
 
@@ -333,7 +328,7 @@ class Executor:
             f"Job {error.job_id!r}" if error.job_id else "A job without a readable id",
             error,
         )
-        info = _info("Malformed", str(error))
+        info = failure("Malformed", str(error))
         result = b""
         if error.job_id is not None:
             result = encode_result(
@@ -387,40 +382,7 @@ class Executor:
         )
 
 
-def describe(error: BaseException) -> ErrorInfo:
-    """An exception as it is stored: type, message, traceback without our own frames, cut."""
-    try:
-        message = str(error)
-    except Exception as inner:  # noqa: BLE001 - an error's own __str__ may raise anything
-        message = f"(its message can't be had: {type(inner).__name__})"
-    try:
-        # The first frame is the executor's; what the reader wants begins at the handler.
-        frames = error.__traceback__ and error.__traceback__.tb_next
-        told = "".join(traceback.format_exception(type(error), error, frames, limit=-20))
-    except Exception:  # noqa: BLE001 - same
-        told = ""
-    return ErrorInfo(
-        type(error).__name__, _cut(message, MAX_MESSAGE_CHARS), _tail(told, MAX_TRACEBACK_CHARS)
-    )
-
-
 def _config(run: Run) -> ConfigInfo | None:
     if run.view is None:
         return None
     return run.view.stale_info if run.stale else run.view.info
-
-
-def _info(kind: str, message: str) -> ErrorInfo:
-    return ErrorInfo(kind, _cut(message, MAX_MESSAGE_CHARS))
-
-
-def _cut(text: str, limit: int) -> str:
-    """Bounded, and free of lone surrogates, which have no UTF-8."""
-    text = text.encode(errors="backslashreplace").decode()
-    return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
-def _tail(text: str, limit: int) -> str:
-    """Bounded from the front: the end of a traceback tells most."""
-    text = text.encode(errors="backslashreplace").decode()
-    return text if len(text) <= limit else "…" + text[1 - limit :]
