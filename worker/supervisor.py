@@ -84,14 +84,14 @@ class Supervisor:
     async def _keep(self, number: int) -> None:
         """Keep one child going until it ends for good."""
         failures = 0
-        while not self._signals:
+        while not self._is_told_to_stop():
             started = time.monotonic()
             code = await self._run_child(number)
-            # One that was told to end before it could listen ends by the signal, and held nothing.
-            if code in (0, -signal.SIGTERM) and (self._signals or code == 0):
+            if code == 0:
                 return
-            if self._signals:
-                self._code = 1
+            if self._is_told_to_stop():
+                # Told before it could listen, it ends by the signal itself, and held nothing.
+                self._code = max(self._code, 0 if code == -signal.SIGTERM else 1)
                 return
             if code == 1 and time.monotonic() - self._started < self._startup:
                 self._code = 1
@@ -107,6 +107,9 @@ class Supervisor:
                 pause,
             )
             await anyio.sleep(pause)
+
+    def _is_told_to_stop(self) -> bool:
+        return self._signals > 0
 
     async def _run_child(self, number: int) -> int:
         # A child that is being started when the signal comes would miss it.
