@@ -19,6 +19,7 @@ from worker.settings import Settings
 
 _CHUNK_JOBS = 500
 _CHUNK_BYTES = 4 * 1024 * 1024
+_STAMP, _LIKE_NOW = b',"enqueued_at":', b"1000000000000"  # as long as the time will be
 
 
 class Client:
@@ -35,6 +36,7 @@ class Client:
         self._stack = AsyncExitStack()
         self._redis: Any = None
         self._inbox: Inbox | None = None
+        self._known: dict[str, Keys] = {}
 
     async def __aenter__(self) -> Self:
         shared = connections.current()
@@ -117,7 +119,9 @@ class Client:
         """
         redis, inbox = self._open()
         key = self._keys(queue).result(id)
-        raw = found = await redis.get(key)
+        # Whoever waits mostly comes before the result: the inbox looks itself once it listens.
+        look = timeout == 0 or after is not None
+        raw = found = await redis.get(key) if look else None
         if raw is not None and after is not None and Result.from_json(raw) == after:
             raw = None
         if raw is None and timeout == 0:
@@ -148,15 +152,20 @@ class Client:
         chunk: list[bytes] = []
         size = 0
         for fields in jobs:
-            job_id = fields.get("id") or secrets.token_hex(16)
-            raw = to_json({**fields, "id": job_id}, inf_nan_mode="constants")
-            decode(raw, keys, self._settings.max_job_bytes)
-            ids.append(job_id)
-            if fields.get("enqueued_at") is None:
+            job = dict(fields)
+            if job.get("id") is None:
+                job["id"] = secrets.token_hex(16)
+            if job.get("enqueued_at") is None:
                 # The script writes Redis's time between the two.
-                chunk += (raw[:-1] + b',"enqueued_at":', b"}")
+                job.pop("enqueued_at", None)
+                head, tail = to_json(job, inf_nan_mode="constants")[:-1] + _STAMP, b"}"
+                raw = head + _LIKE_NOW + tail
             else:
-                chunk += (raw, b"")
+                raw = head = to_json(job, inf_nan_mode="constants")
+                tail = b""
+            decode(raw, keys, self._settings.max_job_bytes)
+            ids.append(job["id"])
+            chunk += (head, tail)
             size += len(raw)
             if len(chunk) >= 2 * _CHUNK_JOBS or size > _CHUNK_BYTES:
                 yield chunk
@@ -165,7 +174,11 @@ class Client:
             yield chunk
 
     def _keys(self, queue: str | None) -> Keys:
-        return Keys(queue or self._settings.queue[0])
+        name = queue or self._settings.queue[0]
+        keys = self._known.get(name)
+        if keys is None:
+            keys = self._known[name] = Keys(name)
+        return keys
 
     def _open(self) -> tuple[Any, Inbox]:
         if self._redis is None or self._inbox is None:

@@ -69,13 +69,15 @@ class Inbox:
             self._waiters[key].remove(waiter)
             if not self._waiters[key]:
                 del self._waiters[key]
-                with anyio.CancelScope(shield=True), anyio.move_on_after(1):
-                    await self._unsubscribe(key)
+                if self._pubsub is not None:
+                    # Whoever has waited need not wait for this, too.
+                    self._group.start_soon(self._unsubscribe, key)
 
     async def close(self) -> None:
         """Close the subscription's connection."""
-        if self._pubsub is not None:
-            await self._pubsub.aclose()  # type: ignore[no-untyped-call]
+        pubsub, self._pubsub = self._pubsub, None
+        if pubsub is not None:
+            await pubsub.aclose()  # type: ignore[no-untyped-call]
 
     async def _subscribe(self, key: str) -> None:
         if self._pubsub is None:
@@ -86,10 +88,10 @@ class Inbox:
             self._group.start_soon(self._read)
 
     async def _unsubscribe(self, key: str) -> None:
-        if self._pubsub is not None:
+        if self._pubsub is not None and key not in self._waiters:
             try:
                 await self._pubsub.unsubscribe(key)
-            except RedisError as error:
+            except (RedisError, OSError) as error:
                 log.debug("Unsubscribing failed: %s", error)
 
     async def _read(self) -> None:
