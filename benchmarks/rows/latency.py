@@ -126,7 +126,7 @@ def _network(pair: Pair) -> Iterator[Measurement]:
     yield "1 ms", lambda: _far(pair, 1, 100, jobs)
     if pair.number == 0:
         for concurrency in pair.sizes.far_concurrency:
-            count = min(jobs, 20 * concurrency)
+            count = min(20 * concurrency, max(jobs, 6 * concurrency))
             yield f"100 ms, {concurrency}", partial(_far, pair, 100, concurrency, count)
 
 
@@ -146,7 +146,7 @@ def _judge_network(seen: Measured) -> list[Line]:
         Line(
             "100 ms: the concurrency that is needed",
             f"{told}: {needed}" if far else "not run",
-            bool(enough) if far else None,
+            bool(enough) or None,
         ),
     ]
 
