@@ -48,6 +48,8 @@ class Inbox:
         self._pubsub: PubSub | None = None
         self._waiters: dict[str, list[_Waiter]] = defaultdict(list)
         self._reading = False
+        # Of two first subscriptions at once, redis-py opens two connections and reads one.
+        self._one_at_a_time = anyio.Lock(fast_acquire=True)
 
     async def wait(self, key: str, *, after: bytes | None = None) -> bytes:
         """The value of `key`, which is also a channel; waits until it is there, and not `after`."""
@@ -80,15 +82,18 @@ class Inbox:
             await pubsub.aclose()  # type: ignore[no-untyped-call]
 
     async def _subscribe(self, key: str) -> None:
-        if self._pubsub is None:
-            self._pubsub = self._redis.pubsub()
-        await self._pubsub.subscribe(key)
+        async with self._one_at_a_time:
+            if self._pubsub is None:
+                self._pubsub = self._redis.pubsub()
+            await self._pubsub.subscribe(key)
         if not self._reading:
             self._reading = True
             self._group.start_soon(self._read)
 
     async def _unsubscribe(self, key: str) -> None:
-        if self._pubsub is not None and key not in self._waiters:
+        async with self._one_at_a_time:
+            if self._pubsub is None or key in self._waiters:
+                return
             try:
                 await self._pubsub.unsubscribe(key)
             except (RedisError, OSError) as error:
@@ -110,13 +115,14 @@ class Inbox:
             self._reading = False
 
     async def _subscribe_anew(self) -> None:
-        old, self._pubsub = self._pubsub, self._redis.pubsub()
-        if old is not None:
-            await old.aclose()  # type: ignore[no-untyped-call]
-        try:
-            await self._pubsub.subscribe(*list(self._waiters))
-        except (RedisError, OSError) as error:
-            log.debug("Subscribing failed: %s", error)
+        async with self._one_at_a_time:
+            old, self._pubsub = self._pubsub, self._redis.pubsub()
+            if old is not None:
+                await old.aclose()  # type: ignore[no-untyped-call]
+            try:
+                await self._pubsub.subscribe(*list(self._waiters))
+            except (RedisError, OSError) as error:
+                log.debug("Subscribing failed: %s", error)
 
     def _take(self, message: dict[str, Any] | None) -> None:
         if message is None or message["type"] not in ("subscribe", "message"):

@@ -3,6 +3,8 @@
 - Writing to a connection that was reset a moment ago raises OSError on asyncio's own loop, which
   redis-py turns into its ConnectionError. On uvloop it raises RuntimeError, which redis-py lets
   through, and which nobody who waits for Redis to come back would take for an outage.
+- Writing to one that another task has closed in the meantime (cancelled while it was reading, say)
+  raises AttributeError.
 - A connection that ended while it was idle is opened anew before it is used. redis-py 8 looks for
   that only where it has no maintenance notifications, and misses a reset even then.
 - A server that has become read-only was demoted: what its address leads to by now is asked anew.
@@ -37,7 +39,9 @@ class _Sturdy:
     ) -> None:
         try:
             await super().send_packed_command(command, check_health)  # type: ignore[misc]
-        except RuntimeError as error:
+        except (RuntimeError, AttributeError) as error:
+            if isinstance(error, AttributeError) and self._writer is not None:
+                raise
             raise RedisConnectionError(f"Connection lost while writing: {error}") from error
 
     async def read_response(self, *args: Any, **options: Any) -> Any:
