@@ -3,7 +3,8 @@
 Look-ups gather as in a data loader: while one flight of reads is under way, whatever else is asked
 for waits for the next, so a flood costs one request for every hundred keys, however many jobs want
 them. A key used within its last time to live is read again before that is up, so that no job waits
-for it. When DynamoDB can't be read, what is remembered stands in, and says that it is stale.
+for it. When DynamoDB can't be read, what is remembered stands in, and says that it is stale; then
+reads go on as probes that nobody waits for, so that no job holds a slot meanwhile.
 """
 
 import logging
@@ -12,6 +13,7 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from itertools import islice
 from typing import Any
 
 import anyio
@@ -29,6 +31,8 @@ log = logging.getLogger("worker.config")
 # After a failed flight the next waits so long (seconds); meanwhile look-ups are answered from what
 # is remembered, or fail at once, instead of each waiting for the SDK's time-outs.
 _AWAY = Backoff(base=0.2, factor=2.0, max=5.0)
+# An outage that nobody has met for so long (seconds) may be over: then look-ups wait again.
+_FORGOTTEN = 15.0
 # Where in its time to live a hot key is read again: spread, so that keys read together do not
 # come up for refreshing together for ever.
 _REFRESH_FROM, _REFRESH_TO = 0.5, 0.8
@@ -71,7 +75,9 @@ class ConfigStore:
         self._next: _Flight | None = None
         self._group: TaskGroup | None = None
         self._failures = 0
+        self._misconfigured = False
         self._failed_from = 0.0
+        self._failed_at = 0.0
         self._retry_at = 0.0
         self._last_use = 0.0
 
@@ -88,14 +94,15 @@ class ConfigStore:
                 self._group = None
 
     @property
-    def away(self) -> bool:
-        """Whether the last reads failed."""
-        return self._failures > 0
+    def failures(self) -> int:
+        """How many reads in a row have failed, to wait accordingly; 0 unless DynamoDB is away."""
+        forgotten = self._monotonic() - self._failed_at > _FORGOTTEN
+        return 0 if forgotten else self._failures
 
     def is_stale(self, item: Item) -> bool:
         """Whether an item that was handed out stands in for one that could not be read."""
         old = self._monotonic() - item.asked_at >= self._ttl
-        return self.away and old and item.asked_at < self._failed_from
+        return self.failures > 0 and old and item.asked_at < self._failed_from
 
     def remembered(self, key: str, *, sure: bool = False) -> Item | None:
         """The item if it may be used as it is, without a read; None if it must be loaded.
@@ -119,6 +126,9 @@ class ConfigStore:
 
         A key whose item can't be read and has no stand-in comes with the error.
         """
+        if self.failures:
+            self._probe(keys)
+            return {key: self._landed(key, sure, None) for key, sure in keys.items()}
         flights = await self._fetch(keys)
         return {key: self._landed(key, keys[key], flight) for key, flight in flights.items()}
 
@@ -139,6 +149,13 @@ class ConfigStore:
             raise item
         copy: dict[str, Any] = copied(item.whole)
         return copy
+
+    def _probe(self, keys: Mapping[str, bool]) -> None:
+        """Look whether DynamoDB is back, one request at a time."""
+        busy = self._under_way or self._next
+        if not busy and self._monotonic() >= self._retry_at:
+            for key, sure in islice(keys.items(), BATCH):
+                self._board(key, sure)
 
     async def _fetch(self, keys: Mapping[str, bool]) -> dict[str, _Flight]:
         """Read these keys. That is no use of them, or what is refreshed would stay hot for ever."""
@@ -232,13 +249,15 @@ class ConfigStore:
             self._items.popitem(last=False)
         return item
 
-    def _landed(self, key: str, sure: bool, flight: _Flight) -> Item | ConfigUnavailable:
-        item = flight.items.get(key)
+    def _landed(self, key: str, sure: bool, flight: _Flight | None) -> Item | ConfigUnavailable:
+        """What the flight brought, or what stands in for it; without one: what is remembered."""
+        item = flight.items.get(key) if flight else None
         now = self._monotonic()
         if item is None:
             old = self._items.get(key)
             if old is None or not self._stands_in(old, now, sure):
-                return flight.errors.get(key) or ConfigUnavailable("the config store is closed")
+                error = flight.errors.get(key) if flight else None
+                return error or ConfigUnavailable("DynamoDB could not be read a moment ago")
             item = old
         item.used_at = self._last_use = now
         return item
@@ -246,8 +265,10 @@ class ConfigStore:
     def _note_failure(self, error: ConfigUnavailable) -> None:
         """Log an outage once, and again only when it turns into another kind of trouble."""
         self._failures += 1
-        self._retry_at = self._monotonic() + _AWAY.at_least_half(self._failures)
-        if self._failures == 1:
+        self._failed_at = self._monotonic()
+        self._retry_at = self._failed_at + _AWAY.at_least_half(self._failures)
+        if self._failures == 1 or error.misconfigured != self._misconfigured:
+            self._misconfigured = error.misconfigured
             kind = "Someone has to mend this" if error.misconfigured else "It is tried again"
             log.error(
                 "Config can't be read: %s. %s; meanwhile jobs run with remembered config, or wait "

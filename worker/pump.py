@@ -70,6 +70,8 @@ class Pump:
         self._doubt = True
         self._unconfigured = 0
         self._claim_from = 0.0
+        # Whether any job has got its config since a look-up was last answered.
+        self._any_started = False
         self._group: TaskGroup | None = None
         holdings.join(self._wake.set)
 
@@ -254,9 +256,10 @@ class Pump:
             if isinstance(item, Item):
                 self._start(run, item)
             else:
-                delay = _POSTPONE.at_least_half(self._unconfigured + 1)
+                delay = _POSTPONE.at_least_half(max(1, self._config.failures))
                 self._decide(run, self._executor.postpone(run, item, delay))
-        self._slow_down(all_failed=failed == len(runs))
+        self._slow_down(all_failed=failed == len(runs) and not self._any_started)
+        self._any_started = False
 
     def _slow_down(self, *, all_failed: bool) -> None:
         """Where no job gets its config, claim less often instead of spinning through the queue."""
@@ -269,6 +272,7 @@ class Pump:
             self._wake.set()
 
     def _start(self, run: Run, item: Item) -> None:
+        self._any_started = True
         outcome = self._executor.configure(run, item, stale=self._config.is_stale(item))
         if outcome is not None:
             self._decide(run, outcome)

@@ -68,10 +68,10 @@ class ConfigTable:
         for tries in range(1, _UNPROCESSED_TRIES + 1):
             with self._explained():
                 reply = await self._client.batch_get_item(RequestItems=asked)
-            for raw in reply["Responses"].get(self.name, []):
-                item = _decoded(raw)
-                found[item[self.key_attribute]] = item
-            asked = reply["UnprocessedKeys"]
+                for raw in reply["Responses"].get(self.name, []):
+                    item = _decoded(raw)
+                    found[item[self.key_attribute]] = item
+                asked = reply["UnprocessedKeys"]
             if not asked:
                 return found
             await anyio.sleep(_UNPROCESSED.at_least_half(tries))
@@ -189,6 +189,11 @@ class ConfigTable:
                 f"no AWS credentials ({error}): set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
                 "or AWS_PROFILE, or give this host a role",
                 misconfigured=True,
+            ) from error
+        except KeyError as error:
+            # Such as a proxy on the way that answers 200 with a page of its own.
+            raise ConfigUnavailable(
+                f"what answers for table {self.name!r} is not DynamoDB: no {error} in its reply"
             ) from error
         except (BotoCoreError, OSError, TimeoutError) as error:
             raise ConfigUnavailable(
