@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from worker import App, Job, get_redis_client
+from worker import App, Job, get_config, get_redis_client
 
 app = App()
 
@@ -79,3 +79,8 @@ async def census() -> list[int]:
 async def block(payload: float) -> str:
     time.sleep(payload)  # noqa: ASYNC251 - that is what it is for
     return "blocked the loop"
+
+
+@app.handler
+async def read_config(payload: str) -> dict[str, Any]:
+    return await get_config(payload)
