@@ -388,6 +388,13 @@ def test_nothing_is_left_open(shared, within) -> None:
     wait_until(lambda: len(shared.r.client_list()) == before)
 
 
+def test_within_a_handler_a_client_uses_the_workers_own_connection(shared) -> None:
+    before = len(shared.r.client_list())
+    for n in range(20):
+        assert shared.producer.run("passes_on", n)["result"] == n
+    assert len(shared.r.client_list()) <= before + 2
+
+
 def test_a_redis_that_is_away_is_an_error_at_once(within) -> None:
     url = f"redis://127.0.0.1:{free_port()}/0"
     for main in (lambda client: client.enqueue("h"), lambda client: client.result("x", timeout=5)):

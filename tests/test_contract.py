@@ -353,6 +353,25 @@ def test_a_reply_to_that_redis_refuses_holds_nothing_up(shared, p) -> None:
     assert repr(ids[1]) in shared.worker.log
 
 
+def test_a_reply_to_without_permission_holds_nothing_up(
+    start_worker, redis_server, producer
+) -> None:
+    rules = "on nopass resetkeys ~jobs ~{jobs}:* ~answers allchannels +@all"
+    producer.r.execute_command("ACL", "SETUSER", "limited", "reset", *rules.split())
+    url = redis_server.url.replace("redis://", "redis://limited:any@")
+    try:
+        worker = start_worker(app=APP, redis_url=url)
+        ids = [producer.push("echo", reply_to=name) for name in ("secret", "answers", "secret")]
+        assert {producer.result(job_id)["status"] for job_id in ids} == {"succeeded"}
+        producer.wait_idle()
+        assert producer.r.llen("answers") == 1
+        assert not producer.r.exists("secret")
+        wait_until(lambda: repr(ids[2]) in worker.log)
+        assert worker.stop() == 0
+    finally:
+        producer.r.execute_command("ACL", "DELUSER", "limited")
+
+
 def test_reply_to_may_be_a_list_that_looks_like_another_queue(shared, p) -> None:
     shared.r.delete("jobs2")
     p.run("echo", reply_to="jobs2")

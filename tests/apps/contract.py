@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from worker import App, Reject, Retry, get_redis_client
+from worker import App, Client, Reject, Retry, get_redis_client
 
 app = App()
 
@@ -41,6 +41,14 @@ async def wait(payload: str) -> str:
     """Ends when somebody pushes to the list of that name."""
     await get_redis_client().blpop(payload, 3)
     return payload
+
+
+@app.handler
+async def passes_on(payload: Any, job: Any) -> Any:
+    """Has another job do the work, over the worker's own connection."""
+    async with Client() as client:
+        job_id = await client.enqueue("echo", payload, id=f"{job.id}-2")
+        return (await client.result(job_id, timeout=10)).result["payload"]
 
 
 @app.handler
