@@ -32,6 +32,7 @@ _PROCESS = (
     _Kind("terminated", 3, 0.5, 1.5),
     _Kind("terminated_twice", 1, 0.5, 1.5),
 )
+PROCESS_FAULTS = {kind.fault for kind in _PROCESS}
 _NETWORK = (
     _Kind("reply_of_exchange_lost", 5, 0.1, 0.5),
     _Kind("reply_of_blmove_lost", 5, 0.1, 0.5),

@@ -59,6 +59,7 @@ class Slot:
 
     @property
     def is_ready(self) -> bool:
+        """Whether it has started, whatever became of it since."""
         with self.log.open("rb") as log:
             log.seek(self._log_from)
             return _READY.encode() in log.read()
