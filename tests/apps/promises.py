@@ -26,6 +26,12 @@ async def count(payload: str) -> int:
 
 
 @app.handler
+async def count_slowly(payload: str) -> int:
+    await asyncio.sleep(0.1)
+    return await count(payload)
+
+
+@app.handler
 async def nap(payload: float) -> float:
     await asyncio.sleep(payload)
     return payload
@@ -84,3 +90,14 @@ async def block(payload: float) -> str:
 @app.handler
 async def read_config(payload: str) -> dict[str, Any]:
     return await get_config(payload)
+
+
+@app.handler
+async def tidy(payload: str, job: Job) -> None:
+    """Runs for long, and cleans up however it ends."""
+    _append(payload, f"{job.id} begins")
+    try:
+        await asyncio.sleep(60)
+    finally:
+        await asyncio.sleep(0.05)
+        _append(payload, f"{job.id} is clean")
