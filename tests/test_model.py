@@ -33,14 +33,13 @@ from worker.clock import RedisClock
 from worker.executor import Executor, Limits
 from worker.job import ErrorInfo, continued, decode
 from worker.keys import Keys
-from worker.outcome import Outcome, bury, encode_result, finish, later, requeue
+from worker.outcome import Outcome, bury, finish, later, requeue
 from worker.policy import Policy
 from worker.queue import Exchange, Queue
 
 KEYS = Keys("jobs")
 REPLIES = "replies"
 HOUR = 3_600_000
-PROBLEM = ErrorInfo("ValueError", "no")
 
 IDS = ("a", "b", "c", "d")
 
@@ -411,31 +410,18 @@ def _outcome(op: str, raw: bytes) -> Outcome:
         return later(raw, raw, HOUR / 1000)
     if op == "retry":
         return later(raw, continued(raw, attempts=job.attempts + 1), 0)
-    failed = op == "bury"
-    result = encode_result(
-        job_id=job.id,
-        handler=job.handler,
-        status="failed" if failed else "succeeded",
-        result=None,
-        error=PROBLEM if failed else None,
-        attempts=job.attempts + 1,
-        config=None,
-        worker="w",
-        enqueued_at=None,
-        started_at=None,
-        finished_at=0,
-    )
-    if not failed:
-        return finish(raw, job, result, HOUR)
+    result = json.dumps({"id": job.id, "status": "failed" if op == "bury" else "succeeded"})
+    if op == "finish":
+        return finish(raw, job, result.encode(), HOUR)
     return bury(
         raw,
         "failed",
-        PROBLEM,
+        ErrorInfo("ValueError", "no"),
         attempts=job.attempts + 1,
         worker="w",
         died_at=0,
         result_id=job.id,
-        result=result,
+        result=result.encode(),
         ttl_ms=HOUR,
         reply_to=job.reply_to,
     )
