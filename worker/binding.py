@@ -11,7 +11,6 @@ from pydantic_core.core_schema import ErrorType
 from worker.app import Handler
 from worker.errors import HandlerError
 from worker.item import Item, copied
-from worker.job import ConfigInfo
 from worker.policy import Policy, PolicyChange
 
 
@@ -19,14 +18,14 @@ from worker.policy import Policy, PolicyChange
 class View:
     """What a handler makes of one version of a config item.
 
-    The two infos are None where there is no item. `problem` says which attribute is wrong where
-    the item can't be used.
+    The two infos are what results say of it, None where there is no item. `problem` says which
+    attribute is wrong where the item can't be used.
     """
 
     value: Any
     policy: Policy
-    info: ConfigInfo | None
-    stale_info: ConfigInfo | None
+    info: dict[str, Any] | None
+    stale_info: dict[str, Any] | None
     problem: str | None = None
 
 
@@ -62,8 +61,8 @@ class Bound:
     def _look(self, item: Item) -> View:
         info = stale_info = None
         if item.attributes is not None:
-            info = ConfigInfo(item.key, item.version, stale=False)
-            stale_info = ConfigInfo(item.key, item.version, stale=True)
+            info = {"key": item.key, "version": item.version, "stale": False}
+            stale_info = {**info, "stale": True}
         policy, problem, value = self.policy, None, item.plain if self._plain else None
         try:
             if item.policy is not None:

@@ -101,6 +101,8 @@ class ConfigStore:
 
     def is_stale(self, item: Item) -> bool:
         """Whether an item that was handed out stands in for one that could not be read."""
+        if not self._failures:
+            return False
         old = self._monotonic() - item.asked_at >= self._ttl
         return self.failures > 0 and old and item.asked_at < self._failed_from
 

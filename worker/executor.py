@@ -20,9 +20,9 @@ from worker.clock import RedisClock
 from worker.errors import ConfigUnavailable, Malformed, Reject, Retry
 from worker.failure import describe, failure, message_of
 from worker.item import Item
-from worker.job import ConfigInfo, ErrorInfo, Job, Status, continued, decode
+from worker.job import ErrorInfo, Job, Status, continued, decode
 from worker.keys import Keys
-from worker.outcome import Outcome, Reason, bury, encode_result, finish, later, requeue
+from worker.outcome import Outcome, Reason, bury, finish, later, requeue
 from worker.policy import Policy
 from worker.run import Run, Verdict
 
@@ -214,7 +214,7 @@ class Executor:
         job, view = run.job, run.view
         assert view is not None  # noqa: S101 - it ran
         try:
-            result = self._result(
+            result = self._result_of(
                 job, "succeeded", value, None, job.attempts + 1, _config(run), run.started_at
             )
             if b"NaN" in result or b"Infinity" in result:
@@ -276,8 +276,10 @@ class Executor:
     def _is_expired(self, job: Job) -> bool:
         return job.expires_at is not None and self._clock.now_ms() >= job.expires_at
 
-    def _expired(self, raw: bytes, job: Job, policy: Policy, config: ConfigInfo | None) -> Outcome:
-        result = self._result(job, "expired", None, None, job.attempts, config, None)
+    def _expired(
+        self, raw: bytes, job: Job, policy: Policy, config: dict[str, Any] | None
+    ) -> Outcome:
+        result = self._result_of(job, "expired", None, None, job.attempts, config, None)
         return finish(raw, job, result, policy.result_ttl_ms)
 
     def _bury(self, run: Run, reason: Reason, error: ErrorInfo, *, ran: int = 0) -> Outcome:
@@ -295,7 +297,7 @@ class Executor:
         reason: Reason,
         error: ErrorInfo,
         attempts: int,
-        config: ConfigInfo | None,
+        config: dict[str, Any] | None,
         started_at: int | None,
         policy: Policy | None = None,
     ) -> Outcome:
@@ -307,7 +309,7 @@ class Executor:
             worker=self._worker,
             died_at=self._clock.now_ms(),
             result_id=job.id,
-            result=self._result(job, "failed", None, error, attempts, config, started_at),
+            result=self._result_of(job, "failed", None, error, attempts, config, started_at),
             ttl_ms=(policy or self._limits.policy).result_ttl_ms,
             reply_to=job.reply_to,
         )
@@ -331,18 +333,8 @@ class Executor:
         info = failure("Malformed", str(error))
         result = b""
         if error.job_id is not None:
-            result = encode_result(
-                job_id=error.job_id,
-                handler=error.handler,
-                status="failed",
-                result=None,
-                error=info,
-                attempts=error.attempts,
-                config=None,
-                worker=self._worker,
-                enqueued_at=error.enqueued_at,
-                started_at=None,
-                finished_at=self._clock.now_ms(),
+            result = self._result(
+                error.job_id, error.handler, error.enqueued_at, "failed", None, info, error.attempts
             )
         return bury(
             raw,
@@ -359,30 +351,38 @@ class Executor:
 
     def _result(
         self,
-        job: Job,
+        job_id: str,
+        handler: str | None,
+        enqueued_at: int | None,
         status: Status,
         result: Any,
         error: ErrorInfo | None,
         attempts: int,
-        config: ConfigInfo | None,
-        started_at: int | None,
+        config: dict[str, Any] | None = None,
+        started_at: int | None = None,
     ) -> bytes:
-        return encode_result(
-            job_id=job.id,
-            handler=job.handler,
-            status=status,
-            result=result,
-            error=error,
-            attempts=attempts,
-            config=config,
-            worker=self._worker,
-            enqueued_at=job.enqueued_at,
-            started_at=started_at,
-            finished_at=self._clock.now_ms(),
+        """A result's JSON. Raises whatever the serialiser does on a value that has none."""
+        return to_json(
+            {
+                "id": job_id,
+                "handler": handler,
+                "status": status,
+                "result": result,
+                "error": error and error.fields(),
+                "attempts": attempts,
+                "config": config,
+                "worker": self._worker,
+                "enqueued_at": enqueued_at,
+                "started_at": started_at,
+                "finished_at": self._clock.now_ms(),
+            }
         )
 
+    def _result_of(self, job: Job, *rest: Any) -> bytes:
+        return self._result(job.id, job.handler, job.enqueued_at, *rest)
 
-def _config(run: Run) -> ConfigInfo | None:
+
+def _config(run: Run) -> dict[str, Any] | None:
     if run.view is None:
         return None
     return run.view.stale_info if run.stale else run.view.info

@@ -1,12 +1,11 @@
 """What is to become of a claimed job: decided here and in the executor, made so by the queue."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic_core import to_json
 
-from worker.job import ConfigInfo, ErrorInfo, Job, Status
+from worker.job import ErrorInfo, Job
 from worker.policy import milliseconds
 
 Reason = Literal[
@@ -39,14 +38,10 @@ class Outcome:
     reply_to: str = ""
     extra: bytes = b""
 
-    def arguments(self) -> Iterator[Any]:
+    @property
+    def arguments(self) -> tuple[Any, ...]:
         """The six arguments that the script takes for this outcome."""
-        yield self.op
-        yield self.raw
-        yield self.result
-        yield self.ms
-        yield self.reply_to
-        yield self.extra
+        return self.op, self.raw, self.result, self.ms, self.reply_to, self.extra
 
 
 def finish(raw: bytes, job: Job, result: bytes, ttl_ms: int) -> Outcome:
@@ -96,35 +91,3 @@ def _bytes_fields(raw: bytes) -> dict[str, str]:
         from base64 import b64encode  # noqa: PLC0415 - for the rare entry that is no text
 
         return {"job_base64": b64encode(raw).decode()}
-
-
-def encode_result(
-    *,
-    job_id: str,
-    handler: str | None,
-    status: Status,
-    result: Any,
-    error: ErrorInfo | None,
-    attempts: int,
-    config: ConfigInfo | None,
-    worker: str,
-    enqueued_at: int | None,
-    started_at: int | None,
-    finished_at: int,
-) -> bytes:
-    """A result's JSON. Raises whatever the serialiser does on a value that has no JSON."""
-    return to_json(
-        {
-            "id": job_id,
-            "handler": handler,
-            "status": status,
-            "result": result,
-            "error": error and error.fields(),
-            "attempts": attempts,
-            "config": config and config.fields(),
-            "worker": worker,
-            "enqueued_at": enqueued_at,
-            "started_at": started_at,
-            "finished_at": finished_at,
-        }
-    )

@@ -51,7 +51,7 @@ class Pump:
         on_idle: Callable[["Pump"], None],
     ) -> None:
         self.queue = queue
-        self.held: set[Entry] = set()
+        self.held: dict[Entry, None] = {}  # a set in the order of the claims
         self.runs = Runs(executor, self._settle)
         self._holdings = holdings
         self._executor = executor
@@ -111,7 +111,7 @@ class Pump:
         waiting = [run for run in self.held if isinstance(run, Run) and not run.over]
         waiting = [run for run in waiting if run.task is None]
         # The last to go to the front stands first there: newest claims first.
-        for run in sorted(waiting, key=lambda run: -run.number):
+        for run in reversed(waiting):
             run.over = True
             self._outcomes.append((run, requeue(run.raw)))
         self._wake.set()
@@ -224,7 +224,7 @@ class Pump:
         to_load: list[Run] = []
         for raw in jobs:
             entry = self._executor.admit(raw, self.queue.keys)
-            self.held.add(entry)
+            self.held[entry] = None
             self._holdings.count += 1
             if isinstance(entry, Outcome):
                 self._decide(entry, entry)
@@ -316,7 +316,7 @@ class Pump:
 
     def _forget(self, entry: Entry) -> None:
         if entry in self.held:
-            self.held.discard(entry)
+            del self.held[entry]
             self._holdings.count -= 1
         if self._holdings.suspect is entry:
             self._holdings.suspect = None

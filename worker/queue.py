@@ -70,7 +70,7 @@ class Queue:
         for outcome in outcomes:
             has_result = outcome.result_id is not None and outcome.result
             keys.append(names.result(outcome.result_id) if has_result else names.pending)  # type: ignore[arg-type]
-            arguments += outcome.arguments()
+            arguments += outcome.arguments
         sent = self._clock.sent()
         now, live, held, next_due, refused, told, jobs = await scripts.exchange(
             self._redis, keys, arguments

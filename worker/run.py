@@ -1,16 +1,13 @@
 """One claimed job on its way through this worker: plain data that the parts write down."""
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
-from itertools import count
 from math import inf
 
 from worker.binding import Bound, View
 from worker.job import Job
 from worker.keys import Keys
-
-_numbers = count()
 
 
 class Verdict(Enum):
@@ -25,10 +22,8 @@ class Verdict(Enum):
 class Run:
     """A job that this worker holds.
 
-    `started_at` is in ms on Redis's clock, `deadline` in seconds on the loop's, infinite
-    before the first step. `number` counts
-    claims, to give them back in their order. `over` says that its outcome is decided, or that it
-    is no longer ours.
+    `started_at` is in ms on Redis's clock, `deadline` in seconds on the loop's, infinite before the
+    first step. `over` says that its outcome is decided, or that it is no longer ours.
     """
 
     raw: bytes
@@ -42,4 +37,3 @@ class Run:
     task: asyncio.Task[None] | None = None
     verdict: Verdict | None = None
     over: bool = False
-    number: int = field(default_factory=_numbers.__next__)
