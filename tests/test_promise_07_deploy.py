@@ -73,10 +73,10 @@ def test_a_second_signal_gives_everything_back_at_once(start_worker, r, notes) -
     assert set(r.keys()) == {"jobs"}
 
 
-def test_claiming_stops_at_once(start_worker, r) -> None:
+def test_claiming_stops_at_once(start_worker, r, notes) -> None:
     worker = start_worker(app=APP)
-    push(r, "keeps-it-up", "nap", 1)
-    wait_until(lambda: active(r))
+    push(r, "keeps-it-up", "note", {"file": str(notes), "seconds": 1})
+    wait_until(lambda: "begins" in notes.read_text())
     worker.signal(signal.SIGTERM)
     wait_until(lambda: "Stopping" in worker.log)
     raws = [push(r, f"{n}", "count", "late") for n in range(10)]
