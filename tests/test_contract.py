@@ -177,6 +177,20 @@ def test_what_a_job_says_stays_the_same_through_retries(shared, p) -> None:
     assert p.result("kept")["result"] == 2
 
 
+LARGE = (
+    '{"id":"large","handler":"flaky","payload":{"name":"large","fails":2,"delay":0,"filler":%s}}'
+)
+
+
+@pytest.mark.parametrize(
+    "filler", [f'"{"p" * (2**20 - len(LARGE))}"', f"[{','.join(['1e9'] * 200_000)}]"]
+)
+def test_a_job_of_the_largest_size_may_grow_by_being_retried(shared, p, filler) -> None:
+    shared.r.lpush("jobs", LARGE % filler)
+    assert p.result("large")["attempts"] == 3
+    shared.r.delete("{jobs}:result:large")
+
+
 def test_attempts_count_the_runs_of_the_handler(shared, p) -> None:
     result = p.run("flaky", {"name": "third", "fails": 2, "delay": 0})
     assert (result["result"], result["attempts"]) == (3, 3)
