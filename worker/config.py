@@ -35,7 +35,7 @@ _AWAY = Backoff(base=0.2, factor=2.0, max=5.0)
 _FORGOTTEN = 15.0
 # Where in its time to live a hot key is read again: spread, so that keys read together do not
 # come up for refreshing together for ever.
-_REFRESH_FROM, _REFRESH_TO = 0.5, 0.8
+_REFRESH_FROM, _REFRESH_TO = 0.4, 0.7
 _TICK = 0.02  # seconds between looks at what is due, at the least
 
 
