@@ -20,7 +20,7 @@ FILES = {
 FLOORS = [
     (
         "errors keys backoff background clock policy item job failure outcome app binding run "
-        "settings wire"
+        "settings wire line"
     ),
     "scripts queue ledger inbox table dynamo config connections",
     "executor runs holdings outage pump heartbeat recoverer watchdog startup",
