@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from worker import scripts
 from worker.clock import RedisClock
 from worker.keys import Keys
+from worker.line import Line
 from worker.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ class Queue:
 
     def __init__(self, redis: "Redis", name: str, worker: str, clock: RedisClock) -> None:
         self._redis = redis
+        self._waiting = Line(redis)
+        self._exchanging = Line(redis)
         self._worker = worker
         self._clock = clock
         self._scan_at = 0
@@ -53,15 +56,20 @@ class Queue:
         return self.keys.pending
 
     async def exchange(self, outcomes: Sequence[Outcome], limit: int) -> Exchange:
-        """Settle these outcomes and claim up to `limit` jobs, in one atomic step."""
-        return await self._exchange(self._worker, "owner", outcomes, limit)
+        """Settle these outcomes and claim up to `limit` jobs, in one atomic step; one at a time."""
+        return await self._exchange(self._exchanging, self._worker, "owner", outcomes, limit)
 
     async def recover(self, worker: str, outcomes: Sequence[Outcome]) -> Exchange:
         """Settle jobs of another worker, unless its lease is live; forget it once it holds none."""
-        return await self._exchange(worker, "recoverer", outcomes, 0)
+        return await self._exchange(self._redis, worker, "recoverer", outcomes, 0)
 
     async def _exchange(
-        self, worker: str, caller: str, outcomes: Sequence[Outcome], limit: int
+        self,
+        redis: "Redis | Line",
+        worker: str,
+        caller: str,
+        outcomes: Sequence[Outcome],
+        limit: int,
     ) -> Exchange:
         names = self.keys
         active = names.active(worker)
@@ -73,7 +81,7 @@ class Queue:
             arguments += outcome.arguments
         sent = self._clock.sent()
         now, live, held, next_due, refused, told, jobs = await scripts.exchange(
-            self._redis, keys, arguments
+            redis, keys, arguments
         )
         self._clock.learn(now, sent)
         complaints = {told[i] - 1: _text(told[i + 1]) for i in range(0, len(told), 2)}
@@ -85,7 +93,7 @@ class Queue:
         Redis wakes the worker that waits longest, and only that one. Never cancel this: Redis may
         have moved the job already.
         """
-        job: bytes | None = await self._redis.execute_command(  # type: ignore[no-untyped-call]
+        job: bytes | None = await self._waiting.execute_command(
             "BLMOVE", self.keys.pending, self._active, "RIGHT", "LEFT", seconds
         )
         return job

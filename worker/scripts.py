@@ -9,6 +9,8 @@ from redis.exceptions import NoScriptError
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
+    from worker.line import Line
+
 
 class Script:
     """One script. Redis keeps it by its digest; where it has forgotten, it is sent whole again."""
@@ -17,17 +19,15 @@ class Script:
         self._source = (Path(__file__).parent / "lua" / f"{name}.lua").read_bytes()
         self._digest = sha1(self._source, usedforsecurity=False).hexdigest()
 
-    async def __call__(self, redis: "Redis", keys: list[Any], arguments: list[Any]) -> Any:
+    async def __call__(self, redis: "Redis | Line", keys: list[Any], arguments: list[Any]) -> Any:
         """Run it. Raises redis.exceptions.RedisError."""
         try:
-            return await redis.execute_command(  # type: ignore[no-untyped-call]
+            return await redis.execute_command(
                 "EVALSHA", self._digest, len(keys), *keys, *arguments
             )
         except NoScriptError:
             # Refused before it began, so that sending it again does nothing twice.
-            return await redis.execute_command(  # type: ignore[no-untyped-call]
-                "EVAL", self._source, len(keys), *keys, *arguments
-            )
+            return await redis.execute_command("EVAL", self._source, len(keys), *keys, *arguments)
 
 
 exchange = Script("exchange")
