@@ -7,6 +7,7 @@ import asyncio
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -101,3 +102,40 @@ async def tidy(payload: str, job: Job) -> None:
     finally:
         await asyncio.sleep(0.05)
         _append(payload, f"{job.id} is clean")
+
+
+@app.handler
+async def stubborn(payload: str, job: Job) -> str:
+    """Swallows cancellation, until there is such a file."""
+    _append(payload, f"{job.id} begins")
+    while not Path(f"{payload}.end").exists():  # noqa: ASYNC240 - a file wakes nobody
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(0.05)
+    return "too late"
+
+
+@app.handler
+async def slow_to_leave(payload: float) -> str:
+    """Takes its time to clean up, and then returns as if nothing had been."""
+    try:
+        await asyncio.sleep(60)
+    except asyncio.CancelledError:
+        await asyncio.sleep(payload)
+    return "too late"
+
+
+@app.handler
+def in_thread(payload: dict[str, Any], job: Job) -> str:
+    _append(payload["file"], f"{job.id} begins")
+    time.sleep(payload["seconds"])
+    _append(payload["file"], f"{job.id} ends")
+    return "too late"
+
+
+@app.handler
+async def block_first(payload: float, job: Job) -> str:
+    """Blocks the loop in its first run only."""
+    run = await get_redis_client().incr(f"runs:{job.id}")
+    if run == 1:
+        time.sleep(payload)  # noqa: ASYNC251 - that is what it is for
+    return f"run {run}"
