@@ -35,6 +35,15 @@ class _Loss:
 
 
 @dataclass(eq=False)
+class Held:
+    """A request on its way that does not arrive, nor whatever its sender sends after it."""
+
+    match: bytes
+    done: threading.Event = field(default_factory=threading.Event)
+    go: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@dataclass(eq=False)
 class _Way:
     """One direction of all connections."""
 
@@ -50,6 +59,7 @@ class _Link:
     server: asyncio.StreamWriter
     last_request: bytes = b""
     loss: _Loss | None = None
+    held: Held | None = None
     swallowed: bool = False
 
     def reset(self) -> None:
@@ -75,6 +85,7 @@ class RedisProxy:
         self.resets = 0
         self._links: set[_Link] = set()
         self._losses: list[_Loss] = []
+        self._holds: list[Held] = []
         self._dropping = False
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -176,6 +187,20 @@ class RedisProxy:
         self._do(arm())
         return loss.done
 
+    def hold_next_request(self, match: bytes) -> Held:
+        """Hold the next command that contains `match` (`done` is set then), and let others pass,
+        until `release`: it arrives late, also when its sender has given it up and is gone."""
+        held = Held(match)
+
+        async def hold() -> None:
+            self._holds.append(held)
+
+        self._do(hold())
+        return held
+
+    def release(self, held: Held) -> None:
+        self._loop.call_soon_threadsafe(held.go.set)
+
     # -- inside the thread ---------------------------------------------------------------------
 
     def _do(self, work: Coroutine[Any, Any, T]) -> T:
@@ -241,16 +266,20 @@ class RedisProxy:
                     continue
                 waiting.put_nowait((self._loop.time() + way.delay, data))
 
-        await asyncio.gather(take(), self._give(waiting, way, writer))
+        await asyncio.gather(take(), self._give(link, waiting, way, writer))
         if direction == "replies":
             link.client.close()
 
-    async def _give(self, waiting: _Waiting, way: _Way, writer: asyncio.StreamWriter) -> None:
+    async def _give(
+        self, link: _Link, waiting: _Waiting, way: _Way, writer: asyncio.StreamWriter
+    ) -> None:
         while True:
             due, data = await waiting.get()
             if (wait := due - self._loop.time()) > 0:
                 await asyncio.sleep(wait)
             await way.open.wait()
+            if link.held is not None and writer is link.server:
+                await link.held.go.wait()
             if not data:
                 break
             writer.write(data)
@@ -260,6 +289,11 @@ class RedisProxy:
                 writer.write_eof()
 
     def _note_request(self, link: _Link, data: bytes) -> None:
+        held = next((held for held in self._holds if held.match in data), None)
+        if held is not None:
+            self._holds.remove(held)
+            link.held = held
+            held.done.set()
         if link.loss is not None:
             return
         # What is looked for may be cut in two by the pieces in which it comes.

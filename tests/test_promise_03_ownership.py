@@ -113,7 +113,7 @@ def test_a_claim_without_a_live_lease_is_refused(r) -> None:
         r.zadd("{jobs}:workers", {"w": 1})
         ended = await queue.exchange([], 10)
         assert (ended.live, ended.jobs) == (False, [])
-        assert not await queue.renew(10)
+        assert await queue.renew(10) is None
         assert r.llen("jobs") == 1
         assert active(r) == {}
         await queue.register(10)

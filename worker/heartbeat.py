@@ -8,7 +8,7 @@ from worker.pump import Pump
 
 
 class Heartbeat:
-    """Tells a pump to register anew when its lease had ended."""
+    """Tells each pump what Redis says of its lease."""
 
     def __init__(self, pumps: list[Pump], outage: Outage, *, lease: float, every: float) -> None:
         self._pumps = pumps
@@ -26,8 +26,7 @@ class Heartbeat:
         """Renew each lease; tells how many seconds until the next time."""
         for pump in self._pumps:
             try:
-                if not await pump.queue.renew(self._lease):
-                    pump.doubt()
+                pump.heard(await pump.queue.renew(self._lease))
             except (RedisError, OSError) as error:
                 # Leases run on while Redis is away: the sooner renewed, the fewer are lost. And a
                 # pump that has its hands full would not find out that Redis is back.

@@ -101,6 +101,15 @@ class Pump:
         self._doubt = True
         self._wake.set()
 
+    def heard(self, held: int | None) -> None:
+        """The heartbeat's news: so many jobs are in the active list; None where the lease is lost.
+
+        A claim that was held on its way, and given up, may reach Redis when we have no room: no
+        exchange would tell of its jobs before one that runs has ended.
+        """
+        if held is None or not (self._in_turn or self._listening or held == len(self.held)):
+            self.doubt()
+
     @property
     def is_drained(self) -> bool:
         """Whether nothing is on its way to Redis, or from it."""
@@ -333,7 +342,9 @@ class Pump:
         self._doubt = False
         listed = Counter(jobs)
         lost = []
-        for entry in self.held:
+        # Of twins, jobs of the same bytes, the one with an outcome is the one that may be gone.
+        decided = {entry for entry, _ in self._outcomes}
+        for entry in sorted(self.held, key=decided.__contains__):
             if listed[entry.raw]:
                 listed[entry.raw] -= 1
             else:

@@ -108,14 +108,16 @@ class Queue:
         jobs: list[bytes] = held
         return jobs
 
-    async def renew(self, lease: float) -> bool:
-        """Renew the lease by so many seconds; False where it had ended."""
+    async def renew(self, lease: float) -> int | None:
+        """Renew the lease by so many seconds, and tell how many jobs the active list holds; None
+        where the lease had ended.
+        """
         sent = self._clock.sent()
-        now, renewed = await scripts.renew(
-            self._redis, [self.keys.workers], [self._worker, round(lease * 1000)]
+        now, renewed, held = await scripts.renew(
+            self._redis, [self.keys.workers, self._active], [self._worker, round(lease * 1000)]
         )
         self._clock.learn(now, sent)
-        return bool(renewed)
+        return held if renewed else None
 
     async def leave(self) -> int:
         """Give back all that the active list holds and hand in the lease; tells how many jobs."""

@@ -21,3 +21,19 @@ async def linger(job: Job) -> dict[str, int]:
     if "DIE_AT" in os.environ:
         await asyncio.sleep(60)
     return {"crashes": job.crashes, "attempt": job.attempt}
+
+
+@app.handler
+async def second_waits(job: Job) -> str:
+    """The second run waits until it is let go."""
+    redis = get_redis_client()
+    run = await redis.hincrby("runs", job.id, 1)
+    while run == 2 and not await redis.exists("go"):  # noqa: ASYNC110
+        await asyncio.sleep(0.02)
+    await redis.hincrby("ends", job.id, 1)
+    return f"run {run}"
+
+
+@app.handler
+async def nap(payload: float) -> None:
+    await asyncio.sleep(payload)

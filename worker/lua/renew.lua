@@ -5,11 +5,11 @@
 -- Allowed when Redis is out of memory: it changes a score, and a lease that ends for want of memory
 -- would run its jobs twice.
 --
--- KEYS  1 workers
+-- KEYS  1 workers   2 active list
 -- ARGV  1 worker id   2 length of the lease, ms
--- reply 1 Redis's time, ms   2 renewed (1/0)
+-- reply 1 Redis's time, ms   2 renewed (1/0)   3 length of the active list
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-if tonumber(redis.call('ZSCORE', KEYS[1], ARGV[1]) or 0) <= now then return {now, 0} end
+if tonumber(redis.call('ZSCORE', KEYS[1], ARGV[1]) or 0) <= now then return {now, 0, 0} end
 redis.call('ZADD', KEYS[1], string.format('%.0f', now + ARGV[2]), ARGV[1])
-return {now, 1}
+return {now, 1, redis.call('LLEN', KEYS[2])}
