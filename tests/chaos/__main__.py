@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from tests.chaos.audit import Audit
-from tests.chaos.chaos import Run, go
+from tests.chaos.chaos import MANY, Run, go
 from tests.chaos.plan import plan
 
 
@@ -21,6 +21,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--producers", type=int, default=3)
     parser.add_argument("--rate", type=float, default=60.0, help="jobs a second, in all")
+    parser.add_argument("--max-crashes", type=int, default=MANY, help="3, say: adds poison jobs")
     parser.add_argument("--redis-server", default=None, help="default: the embedded Valkey")
     parser.add_argument("--plan", action="store_true", help="print what would break, and when")
     chosen = parser.parse_args()
@@ -32,6 +33,7 @@ def main() -> int:
         chosen.producers,
         chosen.rate,
         chosen.redis_server,
+        chosen.max_crashes,
     )
     if chosen.plan:
         for event in plan(run.seed, run.seconds, run.workers):
@@ -61,7 +63,7 @@ def figures(report: Audit, tally: Counter[str]) -> str:
             f"of these never acknowledged and never seen {report.unacknowledged}",
             f"fates: {fates}",
             f"runs of handlers              {report.runs:8} ({each:.3f} for each that has one)",
-            f"buried as crashed             {report.crashed:8}",
+            f"innocent, buried as crashed   {report.crashed:8}",
             f"lost                          {report.lost:8}",
             f"recorded twice                {report.recorded_twice:8}",
         ]

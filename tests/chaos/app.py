@@ -1,6 +1,8 @@
 """Handlers with known effects: each run that comes to its end leaves one mark in Redis."""
 
 import asyncio
+import os
+import signal
 import time
 from secrets import token_hex
 from typing import Any
@@ -78,6 +80,12 @@ async def rejecting(job: Job) -> None:
 async def overtime(job: Job) -> None:
     await _mark(job)
     await asyncio.sleep(60)
+
+
+@app.handler
+async def poison() -> None:
+    """Takes its worker along, each time."""
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 @app.handler

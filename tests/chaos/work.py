@@ -48,6 +48,8 @@ KINDS = (
     Kind("", 10, lambda _: None, "failed", "malformed", runs=False),
     Kind("quick", 10, lambda _: None, "expired", runs=False),
 )
+# One of these kills a worker as many times as a job may crash: only where that is a few times.
+POISON = Kind("poison", 1, lambda _: None, "failed", "crashed", runs=False)
 
 
 @dataclass
@@ -71,12 +73,13 @@ class Pushed:
 class Producer(threading.Thread):
     """Pushes `rate` jobs a second over a connection of its own until told to stop."""
 
-    def __init__(self, number: int, seed: int, url: str, rate: float) -> None:
+    def __init__(self, number: int, seed: int, url: str, rate: float, *, poison: bool) -> None:
         super().__init__(name=f"producer-{number}", daemon=True)
         self.pushed: list[Pushed] = []
         self._number = number
         self._random = Random(f"{seed} producer {number}")
         self._rate = rate
+        self._kinds = (*KINDS, POISON) if poison else KINDS
         self._count = 0
         self._stop_now = threading.Event()
         # Never sent again by the client: what was pushed twice behind our back would count as ours.
@@ -103,7 +106,7 @@ class Producer(threading.Thread):
     def _job(self) -> Pushed:
         random = self._random
         self._count += 1
-        kind = random.choices(KINDS, [kind.share for kind in KINDS])[0]
+        kind = random.choices(self._kinds, [kind.share for kind in self._kinds])[0]
         job_id = f"{self._number}-{self._count}-{kind.reason or kind.status}"
         queue = random.choices(QUEUES, (4, 1))[0]
         fields: dict[str, Any] = {"id": job_id, "handler": kind.handler, "reply_to": RECORDED}
@@ -117,7 +120,7 @@ class Producer(threading.Thread):
         job = Pushed(job_id, queue, kind, json.dumps(fields, ensure_ascii=False), fields["payload"])
         if random.random() < 0.1:
             job.due = int((time.time() + random.uniform(0, 4)) * 1000)
-        elif random.random() < 0.02:
+        elif random.random() < 0.02 and POISON not in self._kinds:
             job.copies = 2
         return job
 

@@ -34,12 +34,13 @@ class Slot:
         self.proxy = proxy
         self.log = log
         self.told_to_end = False
+        self.down = False
         self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None
         self._log_from = 0
 
     def start(self) -> None:
-        self.told_to_end = False
+        self.told_to_end = self.down = False
         self._log_from = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
@@ -69,7 +70,8 @@ class Slot:
             self._process.send_signal(number)
 
     def kill(self) -> None:
-        self.told_to_end = True
+        """SIGKILL, and stay down until somebody calls `start`."""
+        self.down = True
         self.signal(signal.SIGKILL)
         if self._process is not None:
             self._process.wait()
@@ -78,8 +80,15 @@ class Slot:
 class World:
     """What the chaos has to break. `tally` counts what happened."""
 
-    def __init__(self, folder: Path, stack: ExitStack, workers: int, binary: str | None) -> None:
-        self.folder = folder
+    def __init__(
+        self,
+        folder: Path,
+        stack: ExitStack,
+        workers: int,
+        max_crashes: int,
+        binary: str | None,
+    ) -> None:
+        self._max_crashes = max_crashes
         self.tally: Counter[str] = Counter()
         self.problems: list[str] = []
         # What Redis has acknowledged must outlive its SIGKILL.
@@ -116,10 +125,9 @@ class World:
         """Start again whatever has ended, as a service manager does."""
         for slot in self.slots:
             code = slot.exit_code
-            if code is None or (slot.told_to_end and code == -signal.SIGKILL):
-                continue  # a killed one is started by the fault that killed it
-            self._note_exit(slot, code)
-            slot.start()
+            if code is not None and not slot.down:
+                self._note_exit(slot, code)
+                slot.start()
 
     def stop_workers(self) -> None:
         """The last drain, in a world that is whole again: every exit code must be 0."""
@@ -135,6 +143,8 @@ class World:
     def _note_exit(self, slot: Slot, code: int) -> None:
         if not slot.is_ready:
             self.tally["starts that gave up"] += 1
+        elif code == -signal.SIGKILL:
+            self.tally["killed by a job"] += 1
         elif slot.told_to_end:
             self.tally[f"exit code {code}"] += 1
         else:
@@ -148,8 +158,7 @@ class World:
             "CONCURRENCY": 10,
             "LEASE": LEASE,
             "GRACE_PERIOD": 1,
-            # High, so that only what a job does itself decides its fate here.
-            "MAX_CRASHES": 1000,
+            "MAX_CRASHES": self._max_crashes,
             "BACKOFF_BASE": 0.2,
             "BACKOFF_MAX": 1,
             "CONFIG_TTL": 0.5,
@@ -173,10 +182,12 @@ class World:
 
 
 @contextmanager
-def opened(folder: Path, workers: int, binary: str | None = None) -> Iterator[World]:
+def opened(
+    folder: Path, workers: int, max_crashes: int, binary: str | None = None
+) -> Iterator[World]:
     """Start it all; end it all."""
     with ExitStack() as stack:
-        yield World(folder, stack, workers, binary)
+        yield World(folder, stack, workers, max_crashes, binary)
 
 
 def _ended(slot: Slot) -> tuple[int] | None:
