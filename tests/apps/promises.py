@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from worker import App, Job, get_config, get_redis_client
+from worker import App, Job, Retry, get_config, get_redis_client
 
 app = App()
 
@@ -139,3 +139,24 @@ async def block_first(payload: float, job: Job) -> str:
     if run == 1:
         time.sleep(payload)  # noqa: ASYNC251 - that is what it is for
     return f"run {run}"
+
+
+@app.handler
+async def redis_time() -> int:
+    """When it ran, in ms on Redis's clock."""
+    return await _redis_ms()
+
+
+@app.handler
+async def retry_once(payload: float, job: Job) -> list[int]:
+    """When it ran each time, in ms on Redis's clock; asks for another attempt the first time."""
+    redis = get_redis_client()
+    await redis.rpush(f"times:{job.id}", await _redis_ms())
+    if job.attempt == 1:
+        raise Retry(delay=payload)
+    return [int(ms) for ms in await redis.lrange(f"times:{job.id}", 0, -1)]
+
+
+async def _redis_ms() -> int:
+    seconds, microseconds = await get_redis_client().time()
+    return int(seconds) * 1000 + int(microseconds) // 1000
