@@ -29,20 +29,21 @@ local pending, active, workers, scheduled, dead = KEYS[1], KEYS[2], KEYS[3], KEY
 local worker, caller = ARGV[1], ARGV[2]
 local limit, budget = tonumber(ARGV[3]), tonumber(ARGV[4])
 
-local time = redis.call('TIME')
+local call, attempt = redis.call, redis.pcall
+local time = call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local live = tonumber(redis.call('ZSCORE', workers, worker) or 0) > now
+local live = tonumber(call('ZSCORE', workers, worker) or 0) > now
 local refused, complaints, claimed = {}, {}, {}
 
 if caller == 'recoverer' and live then
-  return {now, 1, redis.call('LLEN', active), -1, refused, complaints, claimed}
+  return {now, 1, call('LLEN', active), -1, refused, complaints, claimed}
 end
-local alone = caller == 'recoverer' and redis.call('LLEN', active) == 1
+local alone = caller == 'recoverer' and call('LLEN', active) == 1
 
 -- A scheduled job is a member of a set, so two jobs of the same bytes would become one there.
 -- White space after the JSON keeps them two.
 local function schedule(job, due)
-  while redis.call('ZADD', scheduled, 'NX', string.format('%.0f', due), job) == 0 do
+  while call('ZADD', scheduled, 'NX', string.format('%.0f', due), job) == 0 do
     job = job .. ' '
   end
 end
@@ -50,7 +51,7 @@ end
 -- Only what Redis refuses on its own account (another type, no permission) ends up here: told,
 -- never allowed to hold up the result.
 local function try(index, ...)
-  local reply = redis.pcall(...)
+  local reply = attempt(...)
   if type(reply) == 'table' and reply.err then
     complaints[#complaints + 1] = index
     complaints[#complaints + 1] = reply.err
@@ -64,15 +65,15 @@ local function settle(index, op, raw, result, ms, reply_to, extra)
     if op == 'front' then extra = raw end
   end
   if op == 'front' then
-    redis.call('RPUSH', pending, extra)
+    call('RPUSH', pending, extra)
     return
   elseif op == 'later' then
     schedule(extra, now + tonumber(ms))
     return
   end
   local key = KEYS[5 + index]
-  if result ~= '' then redis.call('SET', key, result, 'PX', ms) end
-  if op == 'bury' then redis.call('LPUSH', dead, extra) end
+  if result ~= '' then call('SET', key, result, 'PX', ms) end
+  if op == 'bury' then call('LPUSH', dead, extra) end
   if result ~= '' then
     try(index, 'PUBLISH', key, result)
     if reply_to ~= '' then try(index, 'LPUSH', reply_to, result) end
@@ -83,11 +84,11 @@ for index = 1, (#ARGV - 4) / 6 do
   local at = 6 * index - 2
   local raw = ARGV[at + 2]
   -- From the right, where the oldest claims are: the first look mostly finds it.
-  if redis.call('LREM', active, -1, raw) == 1 then
+  if call('LREM', active, -1, raw) == 1 then
     local done, problem = pcall(settle, index, ARGV[at + 1], raw, unpack(ARGV, at + 3, at + 6))
     if not done then
       -- Out of the active list and nowhere else would be lost: back it goes, and the error out.
-      redis.call('RPUSH', active, raw)
+      call('RPUSH', active, raw)
       return redis.error_reply(type(problem) == 'table' and problem.err or tostring(problem))
     end
   else
@@ -97,24 +98,24 @@ end
 
 local wait = -1
 if live and limit > 0 then
-  local due = redis.call('ZRANGE', scheduled, '-inf', now, 'BYSCORE', 'LIMIT', 0, math.min(limit, 1000))
+  local due = call('ZRANGE', scheduled, '-inf', now, 'BYSCORE', 'LIMIT', 0, math.min(limit, 1000))
   if #due > 0 then
-    redis.call('LPUSH', pending, unpack(due))
-    redis.call('ZREM', scheduled, unpack(due))
+    call('LPUSH', pending, unpack(due))
+    call('ZREM', scheduled, unpack(due))
   end
   local bytes = 0
   while #claimed < limit and bytes < budget do
-    local raw = redis.call('LMOVE', pending, active, 'RIGHT', 'LEFT')
+    local raw = call('LMOVE', pending, active, 'RIGHT', 'LEFT')
     if not raw then break end
     claimed[#claimed + 1] = raw
     bytes = bytes + #raw
   end
   if #claimed < limit and bytes < budget then
-    local next = redis.call('ZRANGE', scheduled, 0, 0, 'WITHSCORES')
+    local next = call('ZRANGE', scheduled, 0, 0, 'WITHSCORES')
     if next[2] then wait = math.max(0, math.ceil(tonumber(next[2]) - now)) end
   end
 end
 
-local held = redis.call('LLEN', active)
-if caller == 'recoverer' and held == 0 then redis.call('ZREM', workers, worker) end
+local held = call('LLEN', active)
+if caller == 'recoverer' and held == 0 then call('ZREM', workers, worker) end
 return {now, live and 1 or 0, held, wait, refused, complaints, claimed}
