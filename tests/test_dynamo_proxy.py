@@ -36,7 +36,7 @@ def test_it_answers_in_the_place_of_dynamodb(dynamo_proxy, dynamo) -> None:
         pytest.raises(ClientError, match="ThrottlingException"),
     ):
         dynamo.list_tables()
-    assert dynamo.list_tables()["TableNames"] == ["config"]
+    assert "config" in dynamo.list_tables()["TableNames"]
 
 
 def test_it_stops_and_comes_back_on_the_same_port(dynamo_proxy, dynamo) -> None:
@@ -45,4 +45,4 @@ def test_it_stops_and_comes_back_on_the_same_port(dynamo_proxy, dynamo) -> None:
     with pytest.raises(EndpointConnectionError):
         dynamo.list_tables()
     dynamo_proxy.start()
-    assert dynamo.list_tables()["TableNames"] == ["config"]
+    assert "config" in dynamo.list_tables()["TableNames"]

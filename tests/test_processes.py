@@ -80,4 +80,4 @@ def test_auto_means_one_for_each_core(start_worker, r) -> None:
 def test_a_number_of_processes_that_is_none_is_refused(start_worker) -> None:
     worker = start_worker("--processes", "many", ready=False)
     assert worker.wait() == 1
-    assert "WORKER_PROCESSES: Value error, must be a number, 1 or more, or auto" in worker.log
+    assert "WORKER_PROCESSES: must be a number, 1 or more, or auto" in worker.log
