@@ -39,11 +39,17 @@ def main() -> int:
         for event in plan(run.seed, run.seconds, run.workers):
             print(f"{event.at:8.3f} to {event.until:8.3f}  {event.fault:24} {event.slot}")
         return 0
-    # SIGTERM ends it as Ctrl-C does: with everything that it started.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # SIGTERM ends it as Ctrl-C does, with everything that it started; Ctrl-C also in a job of a
+    # script, where shells have it ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     folder = Path(mkdtemp(prefix="chaos-"))
     print(f"seed {seed}, {chosen.minutes:g} minutes", flush=True)
-    report, world = go(run, folder, lambda text: print(text, flush=True))
+    try:
+        report, world = go(run, folder, lambda text: print(text, flush=True))
+    except KeyboardInterrupt:
+        print("interrupted; nothing is left running")
+        return 130
     print(figures(report, world.tally))
     for problem in report.problems[:20]:
         print("PROBLEM", problem[:1000])
