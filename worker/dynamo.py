@@ -47,7 +47,9 @@ async def open_dynamo(
 
 def _region() -> str | None:
     """AWS_REGION, which every other AWS SDK reads and botocore does not; None: botocore's chain."""
-    return None if os.environ.get("AWS_DEFAULT_REGION") else os.environ.get("AWS_REGION")
+    if os.environ.get("AWS_DEFAULT_REGION"):
+        return None
+    return os.environ.get("AWS_REGION") or None  # empty is what compose files make of unset
 
 
 def _client_config(settings: Settings) -> AioConfig:

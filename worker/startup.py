@@ -17,17 +17,24 @@ async def wait_until_ready(connections: Connections) -> None:
     Raises StartupError, at once for what waiting does not mend.
     """
     settings = connections.settings
-    problem = "they did not answer"
+    looks = {
+        f"Redis at {settings.masked_redis_url}": _look_at_redis,
+        f"DynamoDB's table {settings.config_table!r}": _look_at_table,
+    }
+    problem = ""
     try:
         with anyio.fail_after(max(0.1, settings.startup_timeout)):
-            while True:
+            while looks:
+                what, look = next(iter(looks.items()))
+                problem = problem or f"{what} did not answer"
                 try:
-                    await _look(connections)
+                    await look(connections)
                 except _NotYet as error:
                     problem = str(error)
+                    await anyio.sleep(_PAUSE)
                 else:
-                    return
-                await anyio.sleep(_PAUSE)
+                    problem = ""
+                    del looks[what]
     except TimeoutError:
         raise StartupError(
             f"{problem}; gave up after {settings.startup_timeout:g} s (WORKER_STARTUP_TIMEOUT)"
@@ -38,7 +45,7 @@ class _NotYet(Exception):
     """Something is not there, and may come."""
 
 
-async def _look(connections: Connections) -> None:
+async def _look_at_redis(connections: Connections) -> None:
     url = connections.settings.masked_redis_url
     try:
         await connections.redis.ping()
@@ -48,6 +55,9 @@ async def _look(connections: Connections) -> None:
         ) from error
     except (RedisError, OSError) as error:
         raise _NotYet(f"Redis at {url} can't be reached ({error})") from error
+
+
+async def _look_at_table(connections: Connections) -> None:
     try:
         await connections.table.read([_PROBE])
     except ConfigUnavailable as error:
