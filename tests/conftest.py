@@ -26,6 +26,39 @@ from tests.waiting import wait_until
 TABLE = "config"
 
 
+# Files whose tests say nothing of the Redis that they run on.
+ONCE = {
+    "test_architecture",
+    "test_backoff",
+    "test_benchmarks",
+    "test_commands",
+    "test_commands_config",
+    "test_config",
+    "test_contexts",
+    "test_demo",
+    "test_deploy",
+    "test_dynamo_proxy",
+    "test_example",
+    "test_fuzz",
+    "test_handlers",
+    "test_processes",
+    "test_promise_06_dynamodb_away",
+    "test_promise_08_time_limits",
+    "test_promise_09_blocked_loop",
+    "test_promise_10_memory",
+    "test_readme",
+    "test_redis_url",
+    "test_startup",
+    "test_ten_thousand",
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.stem in ONCE:
+            item.add_marker("once")
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--redis-server",
