@@ -16,7 +16,7 @@ BATCH = 500
 
 
 def test_thousands_of_entries_become_a_run_or_an_outcome_with_their_bytes_intact() -> None:
-    seen = fuzz(3_000, 1, partial(check, an_executor()))
+    seen = fuzz(5_000, 1, partial(check, an_executor()))
     assert set(seen) == {"run", "bury", "later", "finish"}
     assert min(seen.values()) > 100
 
