@@ -23,8 +23,13 @@ HEARTBEAT = LEASE / 3
 JOBS = 4
 STEPS = [step.__name__ for step in dying_worker.STEPS]
 RECOVERY = [step for step in STEPS if step.startswith("in_recovery")]
+# Eleven processes start at once, on a machine that may be busy.
+PATIENCE = 90.0
 # What is timed starts on a machine where other tests start processes too.
 SLACK = 2.0
+
+
+pytestmark = pytest.mark.timeout(4 * PATIENCE)
 
 
 @dataclass(frozen=True)
@@ -66,9 +71,12 @@ def aftermath(
             held = {step: _held(r, step) for step in STEPS}
             leases = {step: max(_leases(r, step), default=0.0) for step in STEPS}
             healthy = {**environment, "WORKER_QUEUE": ",".join(STEPS), "WORKER_CONCURRENCY": "100"}
-            workers.append(_start("worker", healthy, folder / "healthy.log").wait_ready())
+            workers.append(_start("worker", healthy, folder / "healthy.log"))
+            workers[-1].wait_ready(PATIENCE)
             ready_at = time.time() * 1000
-            wait_until(lambda: all(_is_done(r, step) for step in STEPS), 30, "for every job's end")
+            wait_until(
+                lambda: all(_is_done(r, step) for step in STEPS), PATIENCE, "for every job's end"
+            )
             yield Aftermath(r, held, leases, ready_at)
             assert workers[-1].stop() == 0, workers[-1].log
     finally:
@@ -93,10 +101,12 @@ def _let_them_die(
         settings = {**environment, "WORKER_QUEUE": step, "DIE_AT": step}
         workers.append(_start("tests.dying_worker", settings, folder / f"{step}.log"))
     leaving = workers[STEPS.index("before_leaving")]
-    wait_until(lambda: r.hexists("runs", "before_leaving-1"), 30, "for the one that is to leave")
+    wait_until(
+        lambda: r.hexists("runs", "before_leaving-1"), PATIENCE, "for the one that is to leave"
+    )
     leaving.signal(signal.SIGTERM)
     for step, worker in zip(STEPS, workers, strict=True):
-        assert worker.wait() == -signal.SIGKILL, f"{step}: {worker.log}"
+        assert worker.wait(PATIENCE) == -signal.SIGKILL, f"{step}: {worker.log}"
 
 
 def _start(module: str, environment: dict[str, str], log: Path) -> Worker:
