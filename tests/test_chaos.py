@@ -13,7 +13,8 @@ from tests.chaos.plan import plan
 def test_no_job_is_lost_or_recorded_twice_while_everything_breaks(
     tmp_path: Path, redis_binary: str | None
 ) -> None:
-    report, world = go(Run(seed=7, seconds=20, binary=redis_binary), tmp_path, print)
+    run = Run(seed=7, seconds=20, binary=redis_binary, patience=90)
+    report, world = go(run, tmp_path, print)
     print(figures(report, world.tally))  # noqa: T201 - shown where it fails
     assert report.problems == []
     assert (report.lost, report.recorded_twice) == (0, 0)

@@ -17,7 +17,6 @@ from tests.chaos.work import Producer
 from tests.chaos.world import World, opened
 from tests.waiting import wait_until
 
-_DRAIN = 120.0  # seconds for everything to come to rest
 MANY = 1000
 
 
@@ -27,6 +26,8 @@ class Run:
 
     With `max_crashes` high, only what a job does itself decides its fate. With it low, poison jobs
     are among the others, and whoever is alone with a worker that breaks may be taken for one.
+    `patience` is how many seconds everything may take to come to rest: a list that a late claim
+    left behind is found by a scan, page by page, which takes long among many results.
     """
 
     seed: int
@@ -36,6 +37,7 @@ class Run:
     rate: float = 60.0
     binary: str | None = None
     max_crashes: int = MANY
+    patience: float = 300.0
 
 
 def go(run: Run, folder: Path, tell: Callable[[str], None]) -> tuple[Audit, World]:
@@ -61,7 +63,7 @@ def go(run: Run, folder: Path, tell: Callable[[str], None]) -> tuple[Audit, Worl
             producer.join()
         tell("the chaos is over; waiting for the queue to drain")
         with world.client() as r:
-            _wait_until_drained(world, r)
+            _wait_until_drained(world, r, run.patience)
             world.stop_workers()
             pushed = [job for producer in producers for job in producer.pushed]
             report = audit(r, pushed, may_crash=few_crashes)
@@ -105,7 +107,7 @@ def _progress(world: World, start: float) -> str:
     return f"{time.monotonic() - start:5.0f} s: {faults} faults{counted}"
 
 
-def _wait_until_drained(world: World, r: redis.Redis) -> None:
+def _wait_until_drained(world: World, r: redis.Redis, patience: float) -> None:
     """Twice in a row, since what was held on its way may still arrive."""
 
     def drained() -> bool:
@@ -116,7 +118,7 @@ def _wait_until_drained(world: World, r: redis.Redis) -> None:
         slot.signal(signal.SIGCONT)
     try:
         for _ in range(2):
-            wait_until(drained, _DRAIN, "for the queue to drain")
+            wait_until(drained, patience, "for the queue to drain")
             time.sleep(1)
     except AssertionError as error:
         world.problems.append(str(error))
