@@ -160,7 +160,7 @@ class Executor:
             return self.timed_out(run)
         if error is None:
             return self._succeeded(run, value)
-        return self._raised(run, error) if run.verdict is None else None
+        return self.failed(run, error) if run.verdict is None else None
 
     def _arguments(self, run: Run) -> dict[str, Any] | Outcome:
         """What to call the handler with, or the outcome where it is not to be called."""
@@ -234,7 +234,8 @@ class Executor:
                 )
         return finish(run.raw, job, result, view.policy.result_ttl_ms)
 
-    def _raised(self, run: Run, error: BaseException) -> Outcome:
+    def failed(self, run: Run, error: BaseException) -> Outcome:
+        """The outcome of a run that raised: another attempt, or its burial."""
         assert run.view is not None  # noqa: S101 - it ran
         info = describe(error)
         if isinstance(error, Reject):

@@ -62,6 +62,13 @@ class Runs:
             # Ours, with nothing to record; the task ends here anyway. Anybody else's goes on.
             if run.verdict is None:
                 raise
+        except Exception as error:
+            # A fault of ours, not of the handler's: without an outcome the job would be held for
+            # ever, by a worker that lives.
+            log.exception(
+                "Job %r (%r) met a fault of the worker itself.", run.job.id, run.job.handler
+            )
+            outcome = self._executor.failed(run, error)
         finally:
             self._end(run, outcome)
 
