@@ -21,6 +21,7 @@ ELSEWHERE = {
     "pip install uv && uv run worker demo": "tests/test_demo.py",
     "uv run pytest": ".ci/run",
     "docker compose up --build": "tests/test_deploy.py",
+    "uv run python -m tests.chaos --minutes 30 --seed 2026": "tests/test_chaos.py",
 }
 
 
