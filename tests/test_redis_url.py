@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.waiting import wait_until
 from worker import Settings, SettingsError
 from worker.settings import masked
 
@@ -36,3 +37,13 @@ def test_a_worker_told_an_option_that_redis_py_does_not_know_says_so(run_command
     assert "WORKER_REDIS_URL can't be used" in done.stderr
     assert "colour" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_no_option_of_the_url_changes_what_the_worker_depends_on(start_worker, r) -> None:
+    options = "decode_responses=true&max_connections=1&socket_timeout=0.1&retry_on_timeout=true"
+    url = f"redis://127.0.0.1:{r.connection_pool.connection_kwargs['port']}/0?{options}"
+    worker = start_worker(redis_url=url)
+    r.lpush("jobs", b"\xff\xfe", '{"id":"1","handler":"echo"}')
+    wait_until(lambda: r.exists("{jobs}:result:1") and r.exists("{jobs}:dead"))
+    assert worker.stop() == 0
+    assert "Redis is away" not in worker.log

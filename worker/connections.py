@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -96,15 +97,19 @@ async def open_redis(settings: Settings) -> AsyncIterator["Redis"]:
 
 
 def _pool(settings: Settings) -> BlockingConnectionPool:
+    # What the worker depends on comes last, so that no option of the URL can change it.
+    ours: dict[str, Any] = {
+        "decode_responses": False,
+        "max_connections": settings.concurrency + 4 * len(settings.queue) + 4,
+        "timeout": REDIS_TIMEOUT,
+        "socket_timeout": REDIS_TIMEOUT,
+        "socket_connect_timeout": REDIS_CONNECT_TIMEOUT,
+        "socket_keepalive": True,
+        "retry": Retry(NoBackoff(), 0),
+    }
     try:
-        pool = BlockingConnectionPool.from_url(
-            settings.redis_url.get_secret_value(),
-            max_connections=settings.concurrency + 4 * len(settings.queue) + 4,
-            timeout=REDIS_TIMEOUT,
-            socket_timeout=REDIS_TIMEOUT,
-            socket_connect_timeout=REDIS_CONNECT_TIMEOUT,
-            socket_keepalive=True,
-            retry=Retry(NoBackoff(), 0),
+        pool = BlockingConnectionPool(
+            **{**parse_url(settings.redis_url.get_secret_value()), **ours}
         )
         pool.make_connection()  # type: ignore[no-untyped-call]  # opens nothing, but finds options that it does not know
     except (ValueError, TypeError, RedisError) as error:
