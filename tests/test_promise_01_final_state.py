@@ -61,10 +61,11 @@ def test_two_jobs_with_one_id_both_run_and_the_later_result_replaces_the_earlier
 ) -> None:
     start_worker(app="tests.apps.promises:app")
     raw = job("same", "count", "same")
-    r.lpush("jobs", raw, raw, raw)
-    wait_until(lambda: r.get("runs:same") == "3")
+    r.lpush("jobs", raw, raw)
+    wait_until(lambda: r.get("runs:same") == "2")
     wait_settled(r)
-    assert result(r, "same")["result"] == 3
+    r.lpush("jobs", raw)
+    wait_until(lambda: result(r, "same")["result"] == 3)
 
 
 def test_a_burst_ends_once_nothing_is_left_and_loses_nothing_to_a_killed_neighbour(
