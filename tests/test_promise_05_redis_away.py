@@ -40,7 +40,8 @@ def world(tmp_path, redis_binary) -> Iterator[World]:
 
 def a_server(folder: Path, binary: str | None, ending: ExitStack) -> RedisServer:
     folder.mkdir()
-    server = RedisServer(folder, binary=binary)
+    # Or a killed Redis may lose what it has answered already, while the disk is busy.
+    server = RedisServer(folder, binary=binary, appendfsync="always")
     server.start()
     ending.callback(server.stop)
     return server
