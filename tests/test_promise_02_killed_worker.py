@@ -9,6 +9,7 @@ from tests.waiting import wait_until
 
 APP = "tests.apps.promises:app"
 LEASE = 1.0
+SETTINGS = {"lease": LEASE}
 # What a busy machine may add to what is promised.
 TOLERANCE = 1.0
 
@@ -100,23 +101,25 @@ def test_a_job_one_crash_short_of_burial_runs_while_its_worker_holds_nothing_els
     assert dead(r) == []
 
 
-def test_an_undecodable_entry_does_not_stop_the_recovery_of_the_others(start_worker, r) -> None:
+def test_an_undecodable_entry_does_not_stop_the_recovery_of_the_others(shared) -> None:
+    r = shared.r
     garbage = [b"\xff\xfe{", b"[]", b"", b'{"id":"half', b'{"id":"no-handler"}']
-    for number, entry in enumerate(garbage):
-        r.rpush("{jobs}:active:ghost", entry)
-        r.rpush("{jobs}:active:ghost", job(f"good-{number}", "echo"))
-    r.zadd("{jobs}:workers", {"ghost": 1})
-    start_worker(app=APP, lease=LEASE)
+    with r.pipeline() as together:
+        for number, entry in enumerate(garbage):
+            together.rpush("{jobs}:active:ghost", entry)
+            together.rpush("{jobs}:active:ghost", job(f"good-{number}", "echo"))
+        together.zadd("{jobs}:workers", {"ghost": 1})
+        together.execute()
     for number in range(len(garbage)):
         assert result(r, f"good-{number}")["result"]["crashes"] == 1
     wait_settled(r)
     assert [entry["reason"] for entry in dead(r)] == ["malformed"] * 5
-    assert r.zscore("{jobs}:workers", "ghost") is None
+    wait_until(lambda: r.zscore("{jobs}:workers", "ghost") is None)
 
 
-def test_an_active_list_without_any_lease_is_found_too(start_worker, r) -> None:
+def test_an_active_list_without_any_lease_is_found_too(shared) -> None:
+    r = shared.r
     r.lpush("{jobs}:active:nobody", job("1", "echo"), job("2", "echo"))
-    start_worker(app=APP, lease=LEASE)
     assert result(r, "1")["result"]["crashes"] == result(r, "2")["result"]["crashes"] == 1
     wait_settled(r)
 
@@ -124,10 +127,8 @@ def test_an_active_list_without_any_lease_is_found_too(start_worker, r) -> None:
 def test_two_recoverers_at_once_bring_each_job_back_once(start_worker, r) -> None:
     ids = [f"{number}" for number in range(400)]
     r.lpush("{jobs}:active:ghost", *(job(id, "count", id) for id in ids))
-    first = start_worker(app=APP, lease=LEASE, ready=False)
-    second = start_worker(app=APP, lease=LEASE, ready=False)
-    first.wait_ready()
-    second.wait_ready()
+    for _ in range(2):
+        start_worker(app=APP, lease=LEASE, ready=False)
     for id in ids:
         assert result(r, id)["result"] == 1
     wait_settled(r)
@@ -138,7 +139,8 @@ def test_a_job_that_always_blocks_the_loop_for_longer_than_the_lease_ends_as_cra
     start_worker, r
 ) -> None:
     for _ in range(2):
-        start_worker(app=APP, lease=0.5, max_crashes=2)
+        start_worker(app=APP, lease=0.5, max_crashes=2, ready=False)
+    wait_until(lambda: r.zcard("{jobs}:workers") == 2)
     push(r, "blocks", "block", 1.2)
     (entry,) = wait_until(lambda: dead(r))
     assert (entry["reason"], entry["attempts"]) == ("crashed", 0)
