@@ -1,16 +1,20 @@
 """DynamoDB away, slow or throttling: jobs run with remembered config, or wait without a slot."""
 
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
+import redis
 
+from tests.conftest import Table, Worker, worker_environment
 from tests.dynamo_proxy import DynamoProxy, error
 from tests.jobs import active, dead, job, push, result, wait_settled
-from tests.servers import DynamoServer
+from tests.servers import DynamoServer, RedisServer
 from tests.waiting import wait_until
 
 APP = "tests.apps.promises:app"
@@ -96,29 +100,74 @@ OUTAGES = [
 # -- what the worker promises ----------------------------------------------------------------------
 
 
+@dataclass
+class Standing:
+    """A worker that outlives the outages, on a Redis, a table and a proxy of its own."""
+
+    r: redis.Redis
+    table: Table
+    proxy: DynamoProxy
+    worker: Worker
+
+
+@pytest.fixture(scope="module")
+def standing(session_dynamo, redis_binary, tmp_path_factory) -> Iterator[Standing]:
+    folder = tmp_path_factory.mktemp("standing")
+    server = RedisServer(folder, binary=redis_binary)
+    server.start()
+    table = Table(session_dynamo, name="standing").create()
+    with server.client() as r, DynamoProxy(session_dynamo.port) as proxy:
+        environment = worker_environment(server, session_dynamo) | {
+            "AWS_ENDPOINT_URL_DYNAMODB": proxy.url,
+            "WORKER_CONFIG_TABLE": table.name,
+            "WORKER_CONFIG_TTL": str(TTL),
+            "WORKER_CONCURRENCY": "4",
+        }
+        command = [sys.executable, "-m", "worker", "run", APP]
+        worker = Worker(command, folder, environment, folder / "worker.log")
+        try:
+            yield Standing(r, table, proxy, worker.wait_ready())
+            assert worker.stop() == 0
+        finally:
+            worker.end()
+    server.stop()
+    table.close()
+
+
 @pytest.mark.parametrize("way", OUTAGES)
 def test_what_is_cached_is_served_past_its_time_and_what_is_not_waits_without_a_slot(
-    start, r, table, dynamo_proxy, session_dynamo, way: Way
+    standing, session_dynamo, way: Way
 ) -> None:
-    table.put("cached", colour="red")
-    worker = start(concurrency=4)
-    push(r, "fresh", "echo", config="cached")
-    assert result(r, "fresh")["config"]["stale"] is False
+    r, worker, name = standing.r, standing.worker, way.__name__
+    told = worker.log.count("Config can't be read")
+    standing.table.put(f"cached-{name}", colour="red")
+    push(r, f"fresh-{name}", "echo", config=f"cached-{name}")
+    assert result(r, f"fresh-{name}")["config"]["stale"] is False
     past_its_time()
-    with way(dynamo_proxy, session_dynamo):
-        waiting = [push(r, f"other-{number}", "echo", config="other") for number in range(3)]
+    with way(standing.proxy, session_dynamo):
+        waiting = [push(r, f"other-{name}-{n}", "echo", config=f"other-{name}") for n in range(3)]
         began = time.monotonic()
-        for number in range(40):
-            push(r, f"stale-{number}", "echo", config="cached")
-        for number in range(40):
-            found = result(r, f"stale-{number}")
+        stale = [f"stale-{name}-{n}" for n in range(40)]
+        for id in stale:
+            push(r, id, "echo", config=f"cached-{name}")
+        for id in stale:
+            found = result(r, id)
             assert found["config"]["stale"] is True
             assert found["result"]["config"] == {"colour": "red"}
         assert time.monotonic() - began < 6 + TOLERANCE
         wait_until(lambda: set(r.zrange("{jobs}:scheduled", 0, -1)) == set(waiting))
         assert active(r) == {}
-        assert worker.log.count("Config can't be read") == 1
+        assert worker.log.count("Config can't be read") == told + 1
     assert dead(r) == []
+    r.delete("{jobs}:scheduled")
+    read_again = worker.log.count("can be read again")
+
+    def is_read_again() -> bool:
+        push(r, f"again-{name}", "echo", config=f"cached-{name}")
+        return worker.log.count("can be read again") > read_again
+
+    wait_until(is_read_again)
+    wait_settled(r)
 
 
 def test_jobs_that_waited_for_their_config_run_when_dynamodb_is_back(
