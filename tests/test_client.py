@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -13,10 +14,12 @@ import pytest
 import redis
 from pydantic import BaseModel
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from tests.conftest import Shared
+from tests.servers import RedisServer
 from tests.waiting import wait_until
-from worker import Client, ConfigInfo, ErrorInfo, Malformed, NotOpen, Result, Settings
+from worker import Client, ConfigInfo, ErrorInfo, Malformed, NotOpen, Result, Settings, connections
 from worker.embedded import free_port
 
 APP = "tests.apps.contract:app"
@@ -55,6 +58,12 @@ def pushed(r: redis.Redis) -> list[dict[str, Any]]:
 def now_ms(r: redis.Redis) -> int:
     seconds, micros = r.time()
     return int(seconds * 1000 + micros // 1000)
+
+
+def calls(r: redis.Redis, *commands: str) -> int:
+    """How often these were called since the last `config_resetstat`."""
+    stats = r.info("commandstats")
+    return sum(stats.get(f"cmdstat_{name}", {"calls": 0})["calls"] for name in commands)
 
 
 # -- enqueue ------------------------------------------------------------------------------------
@@ -121,6 +130,43 @@ def test_a_delay_is_counted_on_redis_clock(within, idle, monkeypatch) -> None:
     assert not idle.exists("idle")
 
 
+def test_every_job_has_redis_time_whatever_the_hosts_is(within, idle, monkeypatch) -> None:
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + 3600)
+    before = now_ms(idle)
+    idle.config_resetstat()
+
+    async def main(client: Client) -> None:
+        for _ in range(20):
+            await client.enqueue("h", queue="idle")
+        await client.enqueue_many([{"handler": "h"}] * 20, queue="idle")
+
+    within(main)
+    stamps = [job["enqueued_at"] for job in pushed(idle)]
+    assert len(stamps) == 40
+    assert before - 10 <= stamps[0]
+    assert stamps == sorted(stamps)
+    assert stamps[-1] <= now_ms(idle) + 10
+    # Once Redis's time is known, a job is a plain LPUSH.
+    assert calls(idle, "eval", "evalsha") <= 2
+
+
+def test_many_tasks_enqueue_and_wait_with_one_client(shared, within) -> None:
+    found: dict[str, Any] = {}
+
+    async def one(client: Client, number: int) -> None:
+        job_id = await client.enqueue("echo", number)
+        found[job_id] = (await client.result(job_id, timeout=10)).result["payload"]
+
+    async def main(client: Client) -> None:
+        async with anyio.create_task_group() as group:
+            for number in range(40):
+                group.start_soon(one, client, number)
+
+    within(main, concurrency=100)
+    assert sorted(found.values()) == list(range(40))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -178,11 +224,8 @@ def test_enqueue_many_takes_a_few_exchanges(within, idle) -> None:
     idle.config_resetstat()
     jobs = [{"handler": "h"}] * 1000
     within(lambda client: client.enqueue_many(jobs, queue="idle"))
-    stats = idle.info("commandstats")
-    assert (
-        sum(stats.get(f"cmdstat_{name}", {"calls": 0})["calls"] for name in ("eval", "evalsha"))
-        <= 4
-    )
+    assert idle.llen("idle") == 1000
+    assert calls(idle, "eval", "evalsha", "lpush") <= 4
 
 
 def test_enqueue_many_keeps_fields_of_the_producers_own(within, idle) -> None:
@@ -402,3 +445,29 @@ def test_a_redis_that_is_away_is_an_error_at_once(within) -> None:
         with pytest.raises(RedisConnectionError):
             within(main, redis_url=url)
         assert time.monotonic() - before < 4
+
+
+def test_a_redis_that_takes_no_more_bytes_is_a_timeout(
+    within, redis_binary, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(connections, "REDIS_TIMEOUT", 1.0)
+    server = RedisServer(tmp_path, binary=redis_binary)
+    server.start()
+    size = 64 * 1024 * 1024
+
+    async def main(client: Client) -> None:
+        await client.enqueue("h", "first")
+        server.signal(signal.SIGSTOP)
+        before = time.monotonic()
+        with pytest.raises(RedisTimeoutError, match="writing"):
+            await client.enqueue("h", "x" * (size - 1000))
+        assert time.monotonic() - before < 4
+        server.signal(signal.SIGCONT)
+        await client.enqueue("h", "last")
+
+    within(main, redis_url=server.url, max_job_bytes=size)
+    with server.client() as r:
+        payloads = [json.loads(raw)["payload"][:10] for raw in r.lrange("jobs", 0, -1)]
+        assert payloads[0] == "last"
+        assert payloads[-1] == "first"
+    server.stop()

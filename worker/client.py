@@ -1,6 +1,6 @@
 """A Python producer: enqueue jobs, wait for their results."""
 
-import secrets
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from types import TracebackType
@@ -11,14 +11,21 @@ from pydantic_core import to_json
 
 from worker import connections, scripts
 from worker.background import background
+from worker.clock import RedisClock
 from worker.errors import NotOpen
 from worker.inbox import Inbox
 from worker.job import Result, decode
 from worker.keys import Keys
+from worker.line import Line
 from worker.settings import Settings
 
 _CHUNK_JOBS = 500
 _CHUNK_BYTES = 4 * 1024 * 1024
+# Seconds. A plain LPUSH, which a lone job waits least for, is stamped here where Redis's time is
+# known this well.
+_SURE = 0.01
+# A job's JSON up to where the time goes, and what follows: nothing where it is whole already.
+Stamped = tuple[bytes, bytes]
 _STAMP, _LIKE_NOW = b',"enqueued_at":', b"1000000000000"  # as long as the time will be
 
 
@@ -34,20 +41,22 @@ class Client:
     def __init__(self, settings: Settings | None = None) -> None:
         self._settings = settings or Settings()
         self._stack = AsyncExitStack()
-        self._redis: Any = None
+        self._redis: Line | None = None
         self._inbox: Inbox | None = None
         self._known: dict[str, Keys] = {}
+        self._new_ids = _random_ids()
+        self._clock = RedisClock()
 
     async def __aenter__(self) -> Self:
         shared = connections.current()
         if shared and shared.settings.redis_url == self._settings.redis_url:
-            self._redis = shared.redis
+            redis = shared.redis
         else:
-            self._redis = await self._stack.enter_async_context(
-                connections.open_redis(self._settings)
-            )
+            redis = await self._stack.enter_async_context(connections.open_redis(self._settings))
+        self._redis = Line(redis)
+        self._stack.push_async_callback(self._redis.close)
         group = await self._stack.enter_async_context(background())
-        self._inbox = Inbox(self._redis, group)
+        self._inbox = Inbox(redis, self._redis, group)
         self._stack.push_async_callback(self._inbox.close)
         self._stack.callback(group.cancel_scope.cancel)
         return self
@@ -121,7 +130,7 @@ class Client:
         key = self._keys(queue).result(id)
         # Whoever waits mostly comes before the result: the inbox looks itself once it listens.
         look = timeout == 0 or after is not None
-        raw = found = await redis.get(key) if look else None
+        raw = found = await redis.execute_command("GET", key) if look else None
         if raw is not None and after is not None and Result.from_json(raw) == after:
             raw = None
         if raw is None and timeout == 0:
@@ -139,24 +148,38 @@ class Client:
     ) -> list[str]:
         redis, _ = self._open()
         keys = self._keys(queue)
-        delay_ms: int | str = "" if delay is None else max(0, round(delay * 1000))
         ids: list[str] = []
         for chunk in self._chunks(jobs, keys, ids):
-            await scripts.enqueue(redis, [keys.pending, keys.scheduled], [delay_ms, *chunk])
+            if delay is None and self._clock.off_by <= _SURE:
+                now = b"%d" % self._clock.now_ms()
+                raws = [head + now + tail if tail else head for head, tail in chunk]
+                await redis.execute_command("LPUSH", keys.pending, *raws)
+            else:
+                await self._push_by_script(redis, keys, chunk, delay)
         return ids
+
+    async def _push_by_script(
+        self, redis: Line, keys: Keys, chunk: list[Stamped], delay: float | None
+    ) -> None:
+        """Where Redis has to tell the time: of jobs that are due later, and once in a while."""
+        delay_ms = "" if delay is None else max(0, round(delay * 1000))
+        parts = [part for job in chunk for part in job]
+        sent = self._clock.sent()
+        now = await scripts.enqueue(redis, [keys.pending, keys.scheduled], [delay_ms, *parts])
+        self._clock.learn(now, sent)
 
     def _chunks(
         self, jobs: Iterable[Mapping[str, Any]], keys: Keys, ids: list[str]
-    ) -> Iterator[list[bytes]]:
-        """The script's arguments, so many jobs at a time; notes their ids."""
-        chunk: list[bytes] = []
+    ) -> Iterator[list[Stamped]]:
+        """The jobs' bytes, so many at a time; notes their ids."""
+        chunk: list[Stamped] = []
         size = 0
         for fields in jobs:
             job = dict(fields)
             if job.get("id") is None:
-                job["id"] = secrets.token_hex(16)
+                job["id"] = next(self._new_ids)
             if job.get("enqueued_at") is None:
-                # The script writes Redis's time between the two.
+                # Redis's time comes between the two.
                 job.pop("enqueued_at", None)
                 head, tail = to_json(job, inf_nan_mode="constants")[:-1] + _STAMP, b"}"
                 raw = head + _LIKE_NOW + tail
@@ -165,9 +188,9 @@ class Client:
                 tail = b""
             decode(raw, keys, self._settings.max_job_bytes)
             ids.append(job["id"])
-            chunk += (head, tail)
+            chunk.append((head, tail))
             size += len(raw)
-            if len(chunk) >= 2 * _CHUNK_JOBS or size > _CHUNK_BYTES:
+            if len(chunk) >= _CHUNK_JOBS or size > _CHUNK_BYTES:
                 yield chunk
                 chunk, size = [], 0
         if chunk:
@@ -180,7 +203,14 @@ class Client:
             keys = self._known[name] = Keys(name)
         return keys
 
-    def _open(self) -> tuple[Any, Inbox]:
+    def _open(self) -> tuple[Line, Inbox]:
         if self._redis is None or self._inbox is None:
             raise NotOpen("the client is not open: use it within 'async with Client() as client'")
         return self._redis, self._inbox
+
+
+def _random_ids() -> Iterator[str]:
+    """Ids of 128 random bits, for many of which the system is asked once."""
+    while True:
+        many = os.urandom(1024)
+        yield from (many[at : at + 16].hex() for at in range(0, len(many), 16))

@@ -33,9 +33,14 @@ class RedisClock:
         """
         now = self._monotonic()
         ahead, off_by = redis_ms / 1000 - (sent + now) / 2, (now - sent) / 2 + _RESOLUTION
-        known = self._off_by + (now - self._learned_at) * _DRIFT
+        known = self.off_by
         if off_by <= known or abs(ahead - self._ahead) > off_by + known:
             self._ahead, self._off_by, self._learned_at = ahead, off_by, now
+
+    @property
+    def off_by(self) -> float:
+        """By how many seconds `now_ms` may be wrong; infinite before Redis has told its time."""
+        return self._off_by + (self._monotonic() - self._learned_at) * _DRIFT
 
     def now_ms(self) -> int:
         """Redis's time, in ms since the epoch."""

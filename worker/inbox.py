@@ -13,6 +13,7 @@ from anyio.abc import TaskGroup
 from redis.exceptions import RedisError
 
 from worker.backoff import Backoff
+from worker.line import Line
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -42,8 +43,9 @@ class _Waiter:
 class Inbox:
     """The subscription of one client; reads only while somebody waits."""
 
-    def __init__(self, redis: "Redis", group: TaskGroup) -> None:
+    def __init__(self, redis: "Redis", line: Line, group: TaskGroup) -> None:
         self._redis = redis
+        self._line = line
         self._group = group
         self._pubsub: PubSub | None = None
         self._waiters: dict[str, list[_Waiter]] = defaultdict(list)
@@ -62,7 +64,7 @@ class Inbox:
                 if waiter.message is not None:
                     return waiter.message
                 try:
-                    value: Any = await self._redis.get(key)
+                    value = await self._line.execute_command("GET", key)
                 except RedisError:
                     continue  # the subscription is made anew too, and its confirmation wakes us
                 if value is not None and value != after:

@@ -7,9 +7,12 @@
   raises AttributeError.
 - A connection that ended while it was idle is opened anew before it is used. redis-py 8 looks for
   that only where it has no maintenance notifications, and misses a reset even then.
+- redis-py makes a task for each write, to bound its time, which then leaves a turn of the loop
+  later. A time limit around the write costs less, and the write leaves at once.
 - A server that has become read-only was demoted: what its address leads to by now is asked anew.
 """
 
+import asyncio
 from collections.abc import Iterable
 from typing import Any
 
@@ -21,28 +24,50 @@ from redis.asyncio import (
 )
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ReadOnlyError
+from redis.exceptions import TimeoutError as RedisTimeout
+
+_BUFFERED = 64 * 1024  # bytes that may wait for the socket; asyncio's own high-water mark
 
 
 class _Sturdy:
     _reader: Any
     _writer: Any
     disconnect: Any
+    socket_timeout: float | None
+    health_check_interval: float
 
     async def connect(self) -> None:
         """Called for every command, before it is written."""
-        if self._writer and (self._writer.is_closing() or self._reader.at_eof()):
+        if self._writer:
+            if not (self._writer.is_closing() or self._reader.at_eof()):
+                return
             await self.disconnect(nowait=True)
         await super().connect()  # type: ignore[misc]
 
     async def send_packed_command(
         self, command: bytes | str | Iterable[bytes], check_health: bool = True
     ) -> None:
+        writer, limit = self._writer, self.socket_timeout
+        self.socket_timeout = None
         try:
-            await super().send_packed_command(command, check_health)  # type: ignore[misc]
+            if type(command) is list and writer and not self.health_check_interval:
+                writer.writelines(command)
+                if writer.transport.get_write_buffer_size() <= _BUFFERED:
+                    return
+                command = b""
+            async with asyncio.timeout(limit):
+                await super().send_packed_command(command, check_health)  # type: ignore[misc]
+        except TimeoutError as error:
+            if writer:
+                # Merely closed, it would go on to send the rest once Redis reads again.
+                writer.transport.abort()
+            raise RedisTimeout("Timeout writing to socket") from error
         except (RuntimeError, AttributeError) as error:
             if isinstance(error, AttributeError) and self._writer is not None:
                 raise
             raise RedisConnectionError(f"Connection lost while writing: {error}") from error
+        finally:
+            self.socket_timeout = limit
 
     async def read_response(self, *args: Any, **options: Any) -> Any:
         try:
