@@ -23,7 +23,7 @@ FLOORS = [
         "settings wire line"
     ),
     "scripts queue ledger inbox table dynamo config connections",
-    "executor runs holdings outage pump heartbeat recoverer watchdog startup",
+    "executor runs holdings pace outage pump heartbeat recoverer watchdog startup",
     "service client supervisor",
     "loading embedded demo cli __main__ __init__",
 ]
@@ -34,8 +34,9 @@ REDIS = {
     "queue": None,
     "ledger": None,
     "scripts": {"execute_command"},
-    "inbox": {"get", "pubsub", "subscribe", "unsubscribe", "get_message", "aclose"},
-    "client": {"get"},
+    "line": {"execute_command"},
+    "inbox": {"pubsub", "subscribe", "unsubscribe", "get_message", "aclose"},
+    "client": {"execute_command"},
     "startup": {"ping"},
     "connections": {"aclose"},
 }

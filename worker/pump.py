@@ -2,7 +2,7 @@
 for.
 
 Outcomes gather by themselves while an exchange is under way, so a lone job is settled at once and a
-flood in hundreds. Only when there is nothing to claim does a blocking read wait beside the turns.
+flood in dozens. Only when there is nothing to claim does a blocking read wait beside the turns.
 """
 
 import asyncio
@@ -22,6 +22,7 @@ from worker.holdings import Entry, Holdings
 from worker.item import Item
 from worker.outage import Outage
 from worker.outcome import Outcome, later, requeue
+from worker.pace import Pace
 from worker.queue import Exchange, Queue
 from worker.run import Run, Verdict
 from worker.runs import Runs
@@ -31,9 +32,8 @@ log = logging.getLogger("worker")
 # Seconds. Below a second, so that a job that falls due meanwhile starts at most a second late;
 # long enough that an idle worker sends hardly more than two commands a second.
 BLOCK = 0.9
-# How long jobs whose config can't be had wait, and how claiming slows down while none can.
+# How long jobs whose config can't be had wait.
 _POSTPONE = Backoff(base=1.0, factor=2.0, max=30.0)
-_SLOW_DOWN = Backoff(base=0.5, factor=2.0, max=5.0)
 
 
 class Pump:
@@ -65,11 +65,11 @@ class Pump:
         self._listening = False
         self._in_turn = False
         self._block = BLOCK
+        self._arrived: list[bytes] = []  # claimed, and taken in as soon as the next turn has begun
         # Whether the active list may hold something else than we think: it does at the start,
         # after a reply that did not arrive, and after the lease was lost.
         self._doubt = True
-        self._unconfigured = 0
-        self._claim_from = 0.0
+        self._pace = Pace(holdings.concurrency)
         # Whether any job has got its config since a look-up was last answered.
         self._any_started = False
         self._group: TaskGroup | None = None
@@ -83,9 +83,10 @@ class Pump:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            # Jobs that have just been started mostly end within the same turn of the loop; what
-            # they leave behind goes with this exchange instead of the next.
-            await asyncio.sleep(0)
+            if not self._arrived:
+                # Jobs that have just been started mostly end within the same turn of the loop;
+                # what they leave behind goes with this exchange instead of the next.
+                await asyncio.sleep(0)
             self._in_turn = True
             try:
                 await self._turn()
@@ -107,13 +108,17 @@ class Pump:
         A claim that was held on its way, and given up, may reach Redis when we have no room: no
         exchange would tell of its jobs before one that runs has ended.
         """
-        if held is None or not (self._in_turn or self._listening or held == len(self.held)):
+        if held is None or not (self._in_turn or self._listening or held == self._known):
             self.doubt()
+
+    @property
+    def _known(self) -> int:
+        return len(self.held) + len(self._arrived)
 
     @property
     def is_drained(self) -> bool:
         """Whether nothing is on its way to Redis, or from it."""
-        return not (self._outcomes or self._listening or self._in_turn)
+        return not (self._outcomes or self._arrived or self._listening or self._in_turn)
 
     def give_back_waiting(self) -> int:
         """Give back what has not started, to the front and in its order; tells how many jobs."""
@@ -142,6 +147,7 @@ class Pump:
                 self._outage.over()
             return
         self._holdings.reserved += limit
+        sent = time.monotonic()
         try:
             reply = await self.queue.exchange([outcome for _, outcome in outcomes], limit)
         except BaseException:
@@ -149,26 +155,31 @@ class Pump:
             raise
         finally:
             self._release(limit)
+        self._pace.exchanged(sent)
         self._outage.over()
         self._settled(outcomes, reply)
-        self._admit(reply.jobs)
-        if not reply.live or (not self._listening and reply.held != len(self.held)):
+        there_is_more = 0 < limit <= len(reply.jobs)
+        if there_is_more:
+            self._arrive(reply.jobs)
+        else:
+            self._admit(reply.jobs)
+        if not reply.live or (not self._listening and reply.held != self._known):
             self.doubt()
-        elif limit and len(reply.jobs) < limit:
-            self._nothing_more(reply)
-        elif limit:
+        elif there_is_more:
             self._wake.set()
+        elif limit:
+            self._nothing_more(reply)
 
     def _claimable(self, leaving: int) -> int:
         """How many jobs to ask for, given that so many leave in the same exchange."""
         if self._listening:
             return 0
-        wait = self._claim_from - time.monotonic()
+        wait = self._pace.wait
         if wait > 0:
             self._holdings.step_back(self._wake.set)
             asyncio.get_running_loop().call_later(wait, self._wake.set)
             return 0
-        return self._holdings.room(self._wake.set, leaving)
+        return self._pace.at_most(self._holdings.room(self._wake.set, leaving))
 
     def _settled(self, outcomes: list[tuple[Entry, Outcome]], reply: Exchange) -> None:
         for index in reply.refused:
@@ -192,7 +203,7 @@ class Pump:
     def _nothing_more(self, reply: Exchange) -> None:
         """All that was pending is claimed: wait for more beside the turns."""
         self._on_idle(self)
-        if self._claim_from > time.monotonic():
+        if self._pace.wait > 0:
             self._wake.set()
             return
         due = BLOCK if reply.next_due < 0 else reply.next_due / 1000
@@ -228,6 +239,19 @@ class Pump:
 
     # -- what comes in -------------------------------------------------------------------------
 
+    def _arrive(self, jobs: list[bytes]) -> None:
+        """Take in claimed jobs a moment later: the next exchange is written first, so that Redis
+        has work while these are decoded and run.
+        """
+        self._arrived = jobs
+        self._holdings.reserved += len(jobs)
+        asyncio.get_running_loop().call_soon(self._take_in)
+
+    def _take_in(self) -> None:
+        jobs, self._arrived = self._arrived, []
+        self._admit(jobs)
+        self._release(len(jobs))
+
     def _admit(self, jobs: list[bytes]) -> None:
         """Take in claimed jobs: start those whose config is remembered, load it for the rest."""
         to_load: list[Run] = []
@@ -247,6 +271,8 @@ class Pump:
                     to_load.append(entry)
                 else:
                     self._start(entry, item)
+        if jobs:
+            self._pace.admitted(at_once=not to_load)
         if to_load and self._group is not None:
             self._group.start_soon(self._load, to_load)
 
@@ -255,11 +281,9 @@ class Pump:
         for run in runs:
             wanted[run.job.config] = wanted.get(run.job.config, False) or run.job.names_config
         items = await self._config.load(wanted)
-        failed = 0
+        failed = sum(isinstance(item, ConfigUnavailable) for item in items.values())
         for run in runs:
             item = items[run.job.config]
-            if isinstance(item, ConfigUnavailable):
-                failed += 1
             if run.over:
                 continue
             if isinstance(item, Item):
@@ -267,18 +291,12 @@ class Pump:
             else:
                 delay = _POSTPONE.at_least_half(max(1, self._config.failures))
                 self._decide(run, self._executor.postpone(run, item, delay))
-        self._slow_down(all_failed=failed == len(runs) and not self._any_started)
-        self._any_started = False
-
-    def _slow_down(self, *, all_failed: bool) -> None:
-        """Where no job gets its config, claim less often instead of spinning through the queue."""
-        if all_failed:
-            self._unconfigured += 1
-            self._claim_from = time.monotonic() + _SLOW_DOWN.at_least_half(self._unconfigured)
+        if failed == len(items) and not self._any_started:
+            self._pace.slow_down()
         else:
-            self._unconfigured = 0
-            self._claim_from = 0.0
+            self._pace.speed_up()
             self._wake.set()
+        self._any_started = False
 
     def _start(self, run: Run, item: Item) -> None:
         self._any_started = True
