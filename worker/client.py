@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import anyio
 from pydantic_core import to_json
@@ -18,6 +18,9 @@ from worker.job import Result, decode
 from worker.keys import Keys
 from worker.line import Line
 from worker.settings import Settings
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
 
 _CHUNK_JOBS = 500
 _CHUNK_BYTES = 4 * 1024 * 1024
@@ -41,7 +44,7 @@ class Client:
     def __init__(self, settings: Settings | None = None) -> None:
         self._settings = settings or Settings()
         self._stack = AsyncExitStack()
-        self._redis: Line | None = None
+        self._redis: Redis | Line | None = None
         self._inbox: Inbox | None = None
         self._known: dict[str, Keys] = {}
         self._new_ids = _random_ids()
@@ -50,11 +53,12 @@ class Client:
     async def __aenter__(self) -> Self:
         shared = connections.current()
         if shared and shared.settings.redis_url == self._settings.redis_url:
-            redis = shared.redis
+            # No connection is kept here: a client in each of many handlers would leave none.
+            redis = self._redis = shared.redis
         else:
             redis = await self._stack.enter_async_context(connections.open_redis(self._settings))
-        self._redis = Line(redis)
-        self._stack.push_async_callback(self._redis.close)
+            self._redis = line = Line(redis)
+            self._stack.push_async_callback(line.close)
         group = await self._stack.enter_async_context(background())
         self._inbox = Inbox(redis, self._redis, group)
         self._stack.push_async_callback(self._inbox.close)
@@ -159,7 +163,7 @@ class Client:
         return ids
 
     async def _push_by_script(
-        self, redis: Line, keys: Keys, chunk: list[Stamped], delay: float | None
+        self, redis: "Redis | Line", keys: Keys, chunk: list[Stamped], delay: float | None
     ) -> None:
         """Where Redis has to tell the time: of jobs that are due later, and once in a while."""
         delay_ms = "" if delay is None else max(0, round(delay * 1000))
@@ -203,7 +207,7 @@ class Client:
             keys = self._known[name] = Keys(name)
         return keys
 
-    def _open(self) -> tuple[Line, Inbox]:
+    def _open(self) -> "tuple[Redis | Line, Inbox]":
         if self._redis is None or self._inbox is None:
             raise NotOpen("the client is not open: use it within 'async with Client() as client'")
         return self._redis, self._inbox

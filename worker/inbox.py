@@ -13,11 +13,12 @@ from anyio.abc import TaskGroup
 from redis.exceptions import RedisError
 
 from worker.backoff import Backoff
-from worker.line import Line
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
     from redis.asyncio.client import PubSub
+
+    from worker.line import Line
 
 log = logging.getLogger("worker")
 
@@ -43,9 +44,9 @@ class _Waiter:
 class Inbox:
     """The subscription of one client; reads only while somebody waits."""
 
-    def __init__(self, redis: "Redis", line: Line, group: TaskGroup) -> None:
+    def __init__(self, redis: "Redis", commands: "Redis | Line", group: TaskGroup) -> None:
         self._redis = redis
-        self._line = line
+        self._commands = commands
         self._group = group
         self._pubsub: PubSub | None = None
         self._waiters: dict[str, list[_Waiter]] = defaultdict(list)
@@ -64,7 +65,7 @@ class Inbox:
                 if waiter.message is not None:
                     return waiter.message
                 try:
-                    value = await self._line.execute_command("GET", key)
+                    value = await self._commands.execute_command("GET", key)
                 except RedisError:
                     continue  # the subscription is made anew too, and its confirmation wakes us
                 if value is not None and value != after:
