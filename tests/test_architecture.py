@@ -20,7 +20,7 @@ FILES = {
 FLOORS = [
     (
         "errors keys backoff background clock policy item job failure outcome app binding run "
-        "settings wire line"
+        "settings wire line subscription"
     ),
     "scripts queue ledger inbox table dynamo config connections",
     "executor runs holdings pace outage pump heartbeat recoverer watchdog startup",
@@ -35,7 +35,6 @@ REDIS = {
     "ledger": None,
     "scripts": {"execute_command"},
     "line": {"execute_command"},
-    "inbox": {"pubsub", "subscribe", "unsubscribe", "get_message", "aclose"},
     "client": {"execute_command"},
     "startup": {"ping"},
     "connections": {"aclose"},

@@ -6,17 +6,17 @@ first and again after the connection was lost.
 
 import logging
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import anyio
 from anyio.abc import TaskGroup
 from redis.exceptions import RedisError
 
 from worker.backoff import Backoff
+from worker.subscription import Subscription
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
-    from redis.asyncio.client import PubSub
 
     from worker.line import Line
 
@@ -45,13 +45,12 @@ class Inbox:
     """The subscription of one client; reads only while somebody waits."""
 
     def __init__(self, redis: "Redis", commands: "Redis | Line", group: TaskGroup) -> None:
-        self._redis = redis
         self._commands = commands
         self._group = group
-        self._pubsub: PubSub | None = None
+        self._subscription = Subscription(redis)
         self._waiters: dict[str, list[_Waiter]] = defaultdict(list)
         self._reading = False
-        # Of two first subscriptions at once, redis-py opens two connections and reads one.
+        # Of two first subscriptions at once, one would be lost with its connection.
         self._one_at_a_time = anyio.Lock(fast_acquire=True)
 
     async def wait(self, key: str, *, after: bytes | None = None) -> bytes:
@@ -74,40 +73,42 @@ class Inbox:
             self._waiters[key].remove(waiter)
             if not self._waiters[key]:
                 del self._waiters[key]
-                if self._pubsub is not None:
-                    # Whoever has waited need not wait for this, too.
-                    self._group.start_soon(self._unsubscribe, key)
+                # Whoever has waited need not wait for this, too.
+                self._group.start_soon(self._unsubscribe, key)
 
     async def close(self) -> None:
         """Close the subscription's connection."""
-        pubsub, self._pubsub = self._pubsub, None
-        if pubsub is not None:
-            await pubsub.aclose()  # type: ignore[no-untyped-call]
+        await self._subscription.close()
 
     async def _subscribe(self, key: str) -> None:
         async with self._one_at_a_time:
-            if self._pubsub is None:
-                self._pubsub = self._redis.pubsub()
-            await self._pubsub.subscribe(key)
+            if self._subscription.is_open:
+                await self._subscription.add(key)
+            else:
+                await self._subscribe_to_all()
         if not self._reading:
             self._reading = True
             self._group.start_soon(self._read)
 
+    async def _subscribe_to_all(self) -> None:
+        await self._subscription.close()
+        await self._subscription.add(*self._waiters)
+
     async def _unsubscribe(self, key: str) -> None:
         async with self._one_at_a_time:
-            if self._pubsub is None or key in self._waiters:
+            if key in self._waiters or not self._subscription.is_open:
                 return
             try:
-                await self._pubsub.unsubscribe(key)
+                await self._subscription.remove(key)
             except (RedisError, OSError) as error:
                 log.debug("Unsubscribing failed: %s", error)
 
     async def _read(self) -> None:
         failures = 0
         try:
-            while self._waiters and self._pubsub is not None:
+            while self._waiters:
                 try:
-                    self._take(await self._pubsub.get_message(timeout=None))
+                    self._take(*await self._subscription.hear())
                     failures = 0
                 except (RedisError, OSError) as error:
                     failures += 1
@@ -119,18 +120,15 @@ class Inbox:
 
     async def _subscribe_anew(self) -> None:
         async with self._one_at_a_time:
-            old, self._pubsub = self._pubsub, self._redis.pubsub()
-            if old is not None:
-                await old.aclose()  # type: ignore[no-untyped-call]
+            if self._subscription.is_open or not self._waiters:
+                return
             try:
-                await self._pubsub.subscribe(*list(self._waiters))
+                await self._subscribe_to_all()
             except (RedisError, OSError) as error:
                 log.debug("Subscribing failed: %s", error)
 
-    def _take(self, message: dict[str, Any] | None) -> None:
-        if message is None or message["type"] not in ("subscribe", "message"):
+    def _take(self, kind: str, channel: str, found: bytes | int) -> None:
+        if kind not in ("subscribe", "message"):
             return
-        channel = message["channel"].decode()
-        found = message["data"] if message["type"] == "message" else None
         for waiter in list(self._waiters.get(channel, ())):
-            waiter.tell(found)
+            waiter.tell(found if isinstance(found, bytes) else None)

@@ -51,7 +51,7 @@ class Line:
     async def _ask(self, connection: Any, command: tuple[Any, ...]) -> Any:
         try:
             await connection.connect()
-            await connection.send_packed_command(_packed(connection, command))
+            await connection.send_packed_command(packed(connection, command))
             return await connection.read_response()
         except ResponseError:
             raise
@@ -67,7 +67,8 @@ class Line:
             await self._redis.connection_pool.release(connection)
 
 
-def _packed(connection: Any, command: tuple[Any, ...]) -> list[bytes]:
+def packed(connection: Any, command: tuple[Any, ...]) -> list[bytes]:
+    """A command as this connection sends it."""
     if _pack and not any(type(part) is bytes and len(part) > _LARGE for part in command):
         return [_pack(command)]
     packed: list[bytes] = connection.pack_command(*command)

@@ -36,11 +36,16 @@ class _Sturdy:
     socket_timeout: float | None
     health_check_interval: float
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it has been opened and has not ended since, as far as is known."""
+        return bool(self._writer) and not (self._writer.is_closing() or self._reader.at_eof())
+
     async def connect(self) -> None:
         """Called for every command, before it is written."""
+        if self.is_open:
+            return
         if self._writer:
-            if not (self._writer.is_closing() or self._reader.at_eof()):
-                return
             await self.disconnect(nowait=True)
         await super().connect()  # type: ignore[misc]
 
