@@ -9,9 +9,11 @@ import time
 
 from worker.backoff import Backoff
 
-# Seconds that an exchange may take for claims to come in halves. Over a longer way, what is under
-# way to Redis and back outweighs what the loop could run meanwhile.
-_NEAR = 0.003
+# Halves pay where an exchange takes no longer than the loop needs for all that there is room for;
+# over a longer way, the time under way outweighs what could run meanwhile. Seconds for each job,
+# the least that one takes, and for each byte, which both ends copy some ten times.
+_JOB = 20e-6
+_BYTE = 4e-9
 _SLOW_DOWN = Backoff(base=0.5, factor=2.0, max=5.0)
 
 
@@ -20,6 +22,7 @@ class Pace:
 
     def __init__(self, concurrency: int) -> None:
         self._half = -(-concurrency // 2)
+        self._near = _JOB * concurrency
         self._is_near = False
         self._start_at_once = False
         self._failures = 0
@@ -29,9 +32,9 @@ class Pace:
         """How many jobs to ask for where there is room for so many."""
         return min(room, self._half) if self._is_near and self._start_at_once else room
 
-    def exchanged(self, sent: float) -> None:
-        """An exchange that was sent then has been answered."""
-        self._is_near = time.monotonic() - sent <= _NEAR
+    def exchanged(self, seconds: float, jobs: list[bytes]) -> None:
+        """An exchange has taken so long and brought these jobs."""
+        self._is_near = seconds <= self._near + _BYTE * sum(map(len, jobs))
 
     def admitted(self, *, at_once: bool) -> None:
         """Claimed jobs have been taken in; at once if each could start with remembered config."""

@@ -83,7 +83,7 @@ class Pump:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            if not self._arrived:
+            if self.runs.running and not self._arrived:
                 # Jobs that have just been started mostly end within the same turn of the loop;
                 # what they leave behind goes with this exchange instead of the next.
                 await asyncio.sleep(0)
@@ -155,7 +155,7 @@ class Pump:
             raise
         finally:
             self._release(limit)
-        self._pace.exchanged(sent)
+        self._pace.exchanged(time.monotonic() - sent, reply.jobs)
         self._outage.over()
         self._settled(outcomes, reply)
         there_is_more = 0 < limit <= len(reply.jobs)
