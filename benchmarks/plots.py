@@ -133,7 +133,7 @@ def _backlog(pair: Pair, system: str, value: int) -> Record:
 
 
 def _processes(pair: Pair, _: str, value: int) -> Record:
-    return drained(pair.world, value * pair.sizes.jobs, "--processes", str(value))
+    return drained(pair.world, value * pair.sizes.jobs, value)
 
 
 PLOTS = (

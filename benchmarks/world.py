@@ -268,10 +268,10 @@ def make_jobs(
         yield json.dumps(job).encode()
 
 
-def push(world: World, jobs: Iterator[bytes], *, page: int = 1_000) -> None:
+def push(world: World, jobs: Iterator[bytes], *, page: int = 1_000, queue: str = "jobs") -> None:
     """LPUSH them, so many a command."""
     while some := list(itertools.islice(jobs, page)):
-        world.redis.lpush("jobs", *some)
+        world.redis.lpush(queue, *some)
 
 
 def _log_of(child: "subprocess.Popen[bytes] | None") -> str:

@@ -26,7 +26,7 @@ class Sizes:
     idle_seconds: float = 20.0
     hot_seconds: float = 12.0
     starts: int = 9
-    far_concurrency: tuple[int, ...] = (100, 1_000, 2_000, 4_000, 8_000)
+    far_concurrency: tuple[int, ...] = (100, 1_000, 4_000, 8_000, 16_000)
 
 
 QUICK = Sizes(
