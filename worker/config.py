@@ -281,10 +281,14 @@ class ConfigStore:
 
     async def _refresh(self) -> None:
         """Read again what was used within its last time to live, before a job has to wait."""
+        pause = self._ttl / 20
         while True:
-            await anyio.sleep(max(self._ttl / 20, _TICK))
+            await anyio.sleep(max(pause, _TICK))
             now = self._monotonic()
-            if now - self._last_use > self._ttl or now < self._retry_at:
+            # What is read after a time without use is not due before this longer pause is over.
+            idle = now - self._last_use > self._ttl
+            pause = self._ttl / 4 if idle else self._ttl / 20
+            if idle or now < self._retry_at:
                 continue
             hot = {
                 key: item.sure and item.attributes is None
