@@ -346,6 +346,16 @@ def test_results_are_waited_for_on_one_subscription_and_never_polled(shared, wit
     assert within(main) == sorted(f"waits-{n}" for n in range(50))
 
 
+def test_results_are_heard_over_the_older_protocol_too(shared, within) -> None:
+    async def main(client: Client) -> Result:
+        async with _waiting(client, "resp2") as results:
+            await _until(lambda: shared.r.pubsub_channels("*resp2*"))
+            await client.enqueue("echo", "hello", id="resp2")
+        return results[0]
+
+    assert within(main, redis_url=f"{shared.redis_server.url}?protocol=2").id == "resp2"
+
+
 def test_a_lost_subscription_is_made_anew(shared, within) -> None:
     async def main(client: Client) -> Result:
         async with _waiting(client, "cut off") as results:

@@ -108,3 +108,16 @@ def test_workers_replaced_one_after_the_other_run_each_job_once(start_worker, r)
     wait_settled(r)
     assert {r.get(f"runs:{id}") for id in ids} == {"1"}
     assert dead(r) == []
+
+
+def test_a_flood_that_is_interrupted_leaves_the_rest_in_its_order(start_worker, r) -> None:
+    count = 6000
+    r.lpush("jobs", *(job(f"{n:04}", "echo") for n in range(count)))
+    ended = 0
+    for _ in range(4):
+        worker = start_worker(app=APP, concurrency=20)
+        wait_until(lambda ended=ended: len(r.keys("{jobs}:result:*")) > ended + 100)
+        assert worker.stop() == 0
+        ended = len(r.keys("{jobs}:result:*"))
+        left = [raw.partition('"id": "')[2][:4] for raw in reversed(r.lrange("jobs", 0, -1))]
+        assert left == [f"{n:04}" for n in range(ended, count)]

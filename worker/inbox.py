@@ -120,7 +120,7 @@ class Inbox:
 
     async def _subscribe_anew(self) -> None:
         async with self._one_at_a_time:
-            if self._subscription.is_open or not self._waiters:
+            if not self._waiters:
                 return
             try:
                 await self._subscribe_to_all()

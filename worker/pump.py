@@ -240,22 +240,23 @@ class Pump:
     # -- what comes in -------------------------------------------------------------------------
 
     def _arrive(self, jobs: list[bytes]) -> None:
-        """Take in claimed jobs a moment later: the next exchange is written first, so that Redis
-        has work while these are decoded and run.
-        """
-        self._arrived = jobs
+        """Take in claimed jobs once the next exchange is written: Redis works while they run."""
+        self._arrived += jobs
         self._holdings.reserved += len(jobs)
         asyncio.get_running_loop().call_soon(self._take_in)
 
     def _take_in(self) -> None:
         jobs, self._arrived = self._arrived, []
-        self._admit(jobs)
-        self._release(len(jobs))
+        try:
+            self._admit(jobs)
+        finally:
+            self._release(len(jobs))
 
     def _admit(self, jobs: list[bytes]) -> None:
         """Take in claimed jobs: start those whose config is remembered, load it for the rest."""
         to_load: list[Run] = []
-        for raw in jobs:
+        # Where they go back to the front, the last to go stands first there.
+        for raw in reversed(jobs) if self._holdings.closed else jobs:
             entry = self._executor.admit(raw, self.queue.keys)
             self.held[entry] = None
             self._holdings.count += 1
