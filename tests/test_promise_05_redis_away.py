@@ -123,12 +123,15 @@ def failed_over(world: World) -> Iterator[None]:
     replica = a_server(folder, world.server.binary, world.ending)
     old, new = world.r, world.ending.enter_context(replica.client())
     old.config_set("repl-diskless-sync-delay", "0")
+    # What the old primary still took, and never handed on, would be lost with it.
+    world.proxy.pause()
     new.replicaof("127.0.0.1", str(world.server.port))
     wait_until(lambda: new.info("replication").get("master_link_status") == "up")
     old.wait(1, 1000)
     new.replicaof("NO", "ONE")
     old.replicaof("127.0.0.1", str(replica.port))
     world.proxy.upstream_port = replica.port
+    world.proxy.pause(False)
     world.r = new
     yield
 
