@@ -159,7 +159,7 @@ class Pump:
         self._outage.over()
         self._settled(outcomes, reply)
         there_is_more = 0 < limit <= len(reply.jobs)
-        if there_is_more:
+        if there_is_more and not self._holdings.closed:
             self._arrive(reply.jobs)
         else:
             self._admit(reply.jobs)
@@ -255,15 +255,15 @@ class Pump:
     def _admit(self, jobs: list[bytes]) -> None:
         """Take in claimed jobs: start those whose config is remembered, load it for the rest."""
         to_load: list[Run] = []
-        # Where they go back to the front, the last to go stands first there.
-        for raw in reversed(jobs) if self._holdings.closed else jobs:
+        for raw in jobs:
             entry = self._executor.admit(raw, self.queue.keys)
             self.held[entry] = None
             self._holdings.count += 1
             if isinstance(entry, Outcome):
                 self._decide(entry, entry)
             elif self._holdings.closed:
-                self._decide(entry, requeue(raw))
+                # Ahead of what is older: the last to go to the front stands first there.
+                self._decide(entry, requeue(raw), first=True)
             elif self._executor.is_suspect(entry.job):
                 self._set_aside(entry)
             else:
@@ -336,10 +336,10 @@ class Pump:
         elif run.verdict is Verdict.LOST:
             self._made_room()
 
-    def _decide(self, entry: Entry, outcome: Outcome) -> None:
+    def _decide(self, entry: Entry, outcome: Outcome, *, first: bool = False) -> None:
         if isinstance(entry, Run):
             entry.over = True
-        self._outcomes.append((entry, outcome))
+        self._outcomes.insert(0 if first else len(self._outcomes), (entry, outcome))
         self._wake.set()
 
     def _forget(self, entry: Entry) -> None:
