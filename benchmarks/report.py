@@ -17,7 +17,7 @@ _OURS = ("redis", "hiredis", "uvloop", "pydantic", "aiobotocore")
 
 def facts() -> dict[str, Any]:
     """What the figures depend on; nothing that names a machine."""
-    from worker.embedded import valkey_command  # noqa: PLC0415
+    from worker.demo.servers import valkey_command  # noqa: PLC0415
 
     told = subprocess.run(
         [valkey_command(0, Path())[0], "--version"], capture_output=True, text=True, check=True

@@ -18,7 +18,7 @@ from typing import Any
 import boto3
 import redis
 
-from worker.embedded import free_port, process, valkey_command
+from worker.demo.servers import free_port, process, valkey_command
 
 ROOT = Path(__file__).parent.parent
 CONFIG_KEYS = 1_000

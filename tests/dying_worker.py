@@ -13,11 +13,11 @@ from typing import Any, NoReturn
 import redis
 
 from worker.__main__ import main
-from worker.config import ConfigStore
-from worker.executor import Executor
-from worker.outcome import Outcome
-from worker.queue import Exchange, Queue
-from worker.run import Run
+from worker.broker.queue import Exchange, Queue
+from worker.config.store import ConfigStore
+from worker.execution.claimed_job import Run
+from worker.execution.executor import Executor
+from worker.jobs.outcome import Outcome
 
 _exchange, _wait, _recover, _leave = Queue.exchange, Queue.wait, Queue.recover, Queue.leave
 _execute = Executor.execute

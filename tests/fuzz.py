@@ -19,14 +19,14 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from worker import App
-from worker.binding import Bound
-from worker.clock import RedisClock
-from worker.executor import Executor, Limits
-from worker.job import decode
-from worker.keys import Keys
-from worker.outcome import Outcome
-from worker.policy import Policy
-from worker.run import Run
+from worker.execution.bound_handler import Bound
+from worker.execution.claimed_job import Run
+from worker.execution.executor import Executor, JobDefaults
+from worker.jobs.clock import RedisClock
+from worker.jobs.job import decode
+from worker.jobs.keys import Keys
+from worker.jobs.outcome import Outcome
+from worker.jobs.policy import Policy
 
 MAX_JOB_BYTES = 20_000
 MAX_CRASHES = 3
@@ -148,7 +148,7 @@ def an_executor() -> Executor:
         return payload
 
     handlers = {name: Bound(handler, Policy()) for name, handler in app.handlers.items()}
-    limits = Limits(Policy(), MAX_JOB_BYTES, 1024 * 1024, MAX_CRASHES)
+    limits = JobDefaults(Policy(), MAX_JOB_BYTES, 1024 * 1024, MAX_CRASHES)
     return Executor(handlers, limits, "fuzz", RedisClock(), 1)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import redis
 
-from worker.embedded import dynamo_command, free_port, process, valkey_command
+from worker.demo.servers import dynamo_command, free_port, process, valkey_command
 
 DEBIAN_REDIS = shutil.which("redis-server")
 

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.backoff import Backoff
+from worker.jobs.backoff import Backoff
 
 seconds = st.floats(0, 1e300)
 failures = st.integers(1, 10**6)
@@ -15,7 +15,7 @@ def test_a_delay_is_anywhere_up_to_a_ceiling_that_never_passes_the_maximum(
     ceiling = backoff.ceiling(failures)
     assert 0 <= ceiling <= backoff.max
     assert 0 <= backoff.delay(failures, lambda: luck) <= ceiling
-    assert ceiling / 2 <= backoff.at_least_half(failures, lambda: luck) <= ceiling
+    assert ceiling / 2 <= backoff.equal_jitter(failures, lambda: luck) <= ceiling
 
 
 @given(backoffs, st.integers(1, 2000))

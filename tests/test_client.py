@@ -19,8 +19,8 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from tests.conftest import Shared
 from tests.servers import RedisServer
 from tests.waiting import wait_until
-from worker import Client, ConfigInfo, ErrorInfo, Malformed, NotOpen, Result, Settings, connections
-from worker.embedded import free_port
+from worker import Client, ConfigInfo, ErrorInfo, Malformed, NotOpen, Result, Settings
+from worker.demo.servers import free_port
 
 APP = "tests.apps.contract:app"
 SETTINGS = {"max_attempts": 1}
@@ -460,7 +460,7 @@ def test_a_redis_that_is_away_is_an_error_at_once(within) -> None:
 def test_a_redis_that_takes_no_more_bytes_is_a_timeout(
     within, redis_binary, tmp_path, monkeypatch
 ) -> None:
-    monkeypatch.setattr(connections, "REDIS_TIMEOUT", 1.0)
+    monkeypatch.setattr("worker.broker.connect.REDIS_TIMEOUT", 1.0)
     server = RedisServer(tmp_path, binary=redis_binary)
     server.start()
     size = 64 * 1024 * 1024

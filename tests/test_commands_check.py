@@ -10,8 +10,8 @@ from tests.commands import Command
 from tests.conftest import Table
 from tests.servers import DEBIAN_REDIS, RedisServer
 from worker import Settings
+from worker.broker.server_info import Server
 from worker.cli.check import about_server
-from worker.ledger import Server
 
 APP = "tests.apps.basic:app"
 Start = Callable[..., RedisServer]

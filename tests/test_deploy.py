@@ -20,8 +20,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from worker.cli import app
-from worker.embedded import free_port, process
-from worker.loading import load_app
+from worker.demo.servers import free_port, process
+from worker.process.loading import load_app
 from worker.settings import Settings
 
 ROOT = Path(__file__).parent.parent

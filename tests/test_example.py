@@ -12,7 +12,7 @@ import pytest
 from examples.webhooks import Event, Tenant, deliver
 from tests.conftest import wait_until
 from worker.demo.receiver import is_genuine
-from worker.job import Job
+from worker.jobs.job import Job
 
 EXAMPLE = "examples.webhooks:app"
 EVENT = {"type": "order.paid", "data": {"order": 7}}

@@ -28,14 +28,15 @@ from hypothesis.stateful import (
 from redis.asyncio import Redis
 
 from tests.servers import RedisServer
-from worker import scripts
-from worker.clock import RedisClock
-from worker.executor import Executor, Limits
-from worker.job import ErrorInfo, continued, decode
-from worker.keys import Keys
-from worker.outcome import Outcome, bury, finish, later, requeue
-from worker.policy import Policy
-from worker.queue import Exchange, Queue
+from worker.broker import scripts
+from worker.broker.queue import Exchange, Queue
+from worker.execution.executor import Executor, JobDefaults
+from worker.jobs.clock import RedisClock
+from worker.jobs.job import continued, decode
+from worker.jobs.keys import Keys
+from worker.jobs.outcome import Outcome, bury, finish, later, requeue
+from worker.jobs.policy import Policy
+from worker.jobs.result import ErrorInfo
 
 KEYS = Keys("jobs")
 REPLIES = "replies"
@@ -116,7 +117,7 @@ class Model(RuleBasedStateMachine):
         self.look = redis.Redis(port=self.server.port)
         self.look.flushall()
         self.clock = RedisClock()
-        self.executor = Executor({}, Limits(Policy(), 10**6, 10**6, 3), "model", self.clock, 1)
+        self.executor = Executor({}, JobDefaults(Policy(), 10**6, 10**6, 3), "model", self.clock, 1)
         self.pushed: Counter[str] = Counter()
         self.all: list[Worker] = []
         self.crew = [self._born() for _ in range(3)]

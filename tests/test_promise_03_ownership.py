@@ -11,12 +11,13 @@ import redis.asyncio
 from tests.jobs import active, dead, job, push, result, wait_settled
 from tests.redis_proxy import RedisProxy
 from tests.waiting import wait_until
-from worker.clock import RedisClock
+from worker.broker.queue import Queue
 from worker.errors import Reject
-from worker.job import ErrorInfo, decode
-from worker.keys import Keys
-from worker.outcome import Outcome, bury, finish, later, requeue
-from worker.queue import Queue
+from worker.jobs.clock import RedisClock
+from worker.jobs.job import decode
+from worker.jobs.keys import Keys
+from worker.jobs.outcome import Outcome, bury, finish, later, requeue
+from worker.jobs.result import ErrorInfo
 
 APP = "tests.apps.promises:app"
 LEASE = 1.0

@@ -17,7 +17,7 @@ from tests.certificates import Authority
 from tests.jobs import dead, dead_bytes, job, push, result, wait_settled
 from tests.servers import DEBIAN_REDIS, RedisServer
 from tests.waiting import wait_until
-from worker.embedded import free_port
+from worker.demo.servers import free_port
 
 APP = "tests.apps.promises:app"
 LEAKY = "tests.apps.leaky:app"

@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import Table
 from tests.servers import RedisServer
-from worker.embedded import free_port
+from worker.demo.servers import free_port
 
 APP = "tests.apps.basic:app"
 

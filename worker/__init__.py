@@ -29,7 +29,8 @@ if TYPE_CHECKING:
         StartupError,
         WorkerError,
     )
-    from worker.job import ConfigInfo, ErrorInfo, Job, Result
+    from worker.jobs.job import Job
+    from worker.jobs.result import ConfigInfo, ErrorInfo, Result
     from worker.settings import Settings
 
 __all__ = [
@@ -79,7 +80,8 @@ _HOMES = {
         "StartupError",
         "WorkerError",
     ),
-    "job": ("ConfigInfo", "ErrorInfo", "Job", "Result"),
+    "jobs.job": ("Job",),
+    "jobs.result": ("ConfigInfo", "ErrorInfo", "Result"),
     "settings": ("Settings",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Any, Self
 import anyio
 from pydantic_core import to_json
 
-from worker import connections, scripts
-from worker.background import background
-from worker.clock import RedisClock
+from worker import connections
+from worker.broker import scripts
+from worker.broker.connect import open_redis
+from worker.broker.dedicated import DedicatedConnection
+from worker.broker.result_waiter import ResultWaiter
 from worker.errors import NotOpen
-from worker.inbox import Inbox
-from worker.job import Result, decode
-from worker.keys import Keys
-from worker.line import Line
+from worker.jobs.clock import RedisClock
+from worker.jobs.job import decode
+from worker.jobs.keys import Keys
+from worker.jobs.result import Result
+from worker.runtime.task_group import background
 from worker.settings import Settings
 
 if TYPE_CHECKING:
@@ -44,8 +47,8 @@ class Client:
     def __init__(self, settings: Settings | None = None) -> None:
         self._settings = settings or Settings()
         self._stack = AsyncExitStack()
-        self._redis: Redis | Line | None = None
-        self._inbox: Inbox | None = None
+        self._redis: Redis | DedicatedConnection | None = None
+        self._inbox: ResultWaiter | None = None
         self._known: dict[str, Keys] = {}
         self._new_ids = _random_ids()
         self._clock = RedisClock()
@@ -56,11 +59,11 @@ class Client:
             # No connection is kept here: a client in each of many handlers would leave none.
             redis = self._redis = shared.redis
         else:
-            redis = await self._stack.enter_async_context(connections.open_redis(self._settings))
-            self._redis = line = Line(redis)
+            redis = await self._stack.enter_async_context(open_redis(self._settings))
+            self._redis = line = DedicatedConnection(redis)
             self._stack.push_async_callback(line.close)
         group = await self._stack.enter_async_context(background())
-        self._inbox = Inbox(redis, self._redis, group)
+        self._inbox = ResultWaiter(redis, self._redis, group)
         self._stack.push_async_callback(self._inbox.close)
         self._stack.callback(group.cancel_scope.cancel)
         return self
@@ -163,7 +166,11 @@ class Client:
         return ids
 
     async def _push_by_script(
-        self, redis: "Redis | Line", keys: Keys, chunk: list[Stamped], delay: float | None
+        self,
+        redis: "Redis | DedicatedConnection",
+        keys: Keys,
+        chunk: list[Stamped],
+        delay: float | None,
     ) -> None:
         """Where Redis has to tell the time: of jobs that are due later, and once in a while."""
         delay_ms = "" if delay is None else max(0, round(delay * 1000))
@@ -207,7 +214,7 @@ class Client:
             keys = self._known[name] = Keys(name)
         return keys
 
-    def _open(self) -> "tuple[Redis | Line, Inbox]":
+    def _open(self) -> "tuple[Redis | DedicatedConnection, ResultWaiter]":
         if self._redis is None or self._inbox is None:
             raise NotOpen("the client is not open: use it within 'async with Client() as client'")
         return self._redis, self._inbox

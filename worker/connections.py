@@ -10,26 +10,17 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.connection import parse_url
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
-
-from worker.errors import NotOpen, SettingsError
+from worker.broker.connect import open_redis
+from worker.errors import NotOpen
 from worker.settings import Settings
-from worker.wire import sturdy
 
 if TYPE_CHECKING:
     import aioboto3
+    from redis.asyncio import Redis
     from types_aiobotocore_dynamodb import DynamoDBClient
 
-    from worker.config import ConfigStore
-    from worker.table import ConfigTable
-
-# Seconds. Blocking reads last less than a second, so five without a reply is an outage.
-REDIS_TIMEOUT = 5.0
-REDIS_CONNECT_TIMEOUT = 2.0
+    from worker.config.store import ConfigStore
+    from worker.config.table import ConfigTable
 
 
 @dataclass(frozen=True)
@@ -59,9 +50,9 @@ async def open_connections(settings: Settings) -> AsyncIterator[Connections]:
     if _open is not None:
         raise NotOpen("the connections of this process are open already; use the accessors")
     # Imported here, so that a producer, which has no use for it, never pays for the AWS SDK.
-    from worker.config import ConfigStore  # noqa: PLC0415
-    from worker.dynamo import open_dynamo  # noqa: PLC0415
-    from worker.table import ConfigTable  # noqa: PLC0415
+    from worker.config.client import open_dynamo  # noqa: PLC0415
+    from worker.config.store import ConfigStore  # noqa: PLC0415
+    from worker.config.table import ConfigTable  # noqa: PLC0415
 
     async with AsyncExitStack() as stack:
         session, dynamo = await stack.enter_async_context(open_dynamo(settings))
@@ -79,42 +70,6 @@ async def open_connections(settings: Settings) -> AsyncIterator[Connections]:
             yield _open
         finally:
             _open = None
-
-
-@asynccontextmanager
-async def open_redis(settings: Settings) -> AsyncIterator["Redis"]:
-    """One async Redis client, closed with the context.
-
-    It never sends a command twice by itself: a claim or a push whose reply was lost would be done
-    twice. Its callers know what is safe to repeat. Raises SettingsError for a URL with options
-    that redis-py does not know.
-    """
-    redis = Redis.from_pool(_pool(settings))
-    try:
-        yield redis
-    finally:
-        await redis.aclose()
-
-
-def _pool(settings: Settings) -> BlockingConnectionPool:
-    # What the worker depends on comes last, so that no option of the URL can change it.
-    ours: dict[str, Any] = {
-        "decode_responses": False,
-        "max_connections": settings.concurrency + 4 * len(settings.queue) + 4,
-        "timeout": REDIS_TIMEOUT,
-        "socket_timeout": REDIS_TIMEOUT,
-        "socket_connect_timeout": REDIS_CONNECT_TIMEOUT,
-        "socket_keepalive": True,
-        "retry": Retry(NoBackoff(), 0),
-    }
-    try:
-        pool = BlockingConnectionPool(
-            **{**parse_url(settings.redis_url.get_secret_value()), **ours}
-        )
-        pool.make_connection()  # type: ignore[no-untyped-call]  # opens nothing, but finds options that it does not know
-    except (ValueError, TypeError, RedisError) as error:
-        raise SettingsError(f"WORKER_REDIS_URL can't be used: {error}") from error
-    return sturdy(pool)
 
 
 def current() -> Connections | None:

@@ -11,7 +11,7 @@ WorkerError
 
 Raised by handlers, to say what is to become of their job:
 
-Signal
+HandlerSignal
 ├── Retry                    another attempt, please
 └── Reject                   bury this job at once
 """
@@ -79,11 +79,11 @@ class ConfigUnavailable(WorkerError):
         self.misconfigured = misconfigured
 
 
-class Signal(Exception):
+class HandlerSignal(Exception):
     """What a handler raises to say what is to become of its job."""
 
 
-class Retry(Signal):
+class Retry(HandlerSignal):
     """Ask for another attempt, within the job's `max_attempts`.
 
     `delay` is in seconds; None leaves it to the job's backoff. Raises ValueError for a delay that
@@ -97,7 +97,7 @@ class Retry(Signal):
         self.delay = delay
 
 
-class Reject(Signal):
+class Reject(HandlerSignal):
     """Bury this job at once, with the given reason as its error message."""
 
     def __init__(self, why: str = "the handler rejected the job") -> None:

@@ -6,10 +6,10 @@ from urllib.parse import urlsplit, urlunsplit
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from worker.backoff import Backoff
 from worker.errors import SettingsError
-from worker.keys import Keys
-from worker.policy import Policy
+from worker.jobs.backoff import Backoff
+from worker.jobs.keys import Keys
+from worker.jobs.policy import Policy
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 AtLeastZero = Annotated[float, Field(ge=0, allow_inf_nan=False)]

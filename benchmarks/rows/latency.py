@@ -9,7 +9,7 @@ from benchmarks.rows.row import Line, Measurement, Pair, Row, line
 from benchmarks.rows.throughput import ours
 from benchmarks.venvs import Peer
 from benchmarks.world import World, wait_for
-from worker.embedded import free_port
+from worker.demo.servers import free_port
 
 _WARM = 20
 _QUICKEST = ("bullmq", "huey", "saq", "taskiq")

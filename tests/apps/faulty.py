@@ -3,7 +3,7 @@
 from typing import Any
 
 from worker import App
-from worker.executor import Executor
+from worker.execution.executor import Executor
 
 app = App()
 sound = Executor._succeeded

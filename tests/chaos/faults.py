@@ -9,7 +9,7 @@ import redis
 from tests.chaos.plan import PROCESS_FAULTS, Event
 from tests.chaos.world import World
 from tests.dynamo_proxy import error
-from worker import scripts
+from worker.broker import scripts
 
 Fault = Callable[[World, int], Iterator[None]]
 _faults: dict[str, Callable[[World, int], AbstractContextManager[None]]] = {}

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from worker.cli.common import QueuesOption, open_ledgers, printable, run
+from worker.cli.common import QueuesOption, open_queues, printable, run
 
 if TYPE_CHECKING:
-    from worker.ledger import Server
-    from worker.policy import Policy
+    from worker.broker.server_info import Server
+    from worker.config.table import ConfigTable
+    from worker.jobs.policy import Policy
     from worker.settings import Settings
-    from worker.table import ConfigTable
 
 _OLDEST_REDIS = 7
 _SKEW = 1.0  # seconds between the clocks, from which on it is worth a word
@@ -49,9 +49,9 @@ def check(
 
 
 async def _about_app(target: str, settings: "Settings") -> AsyncIterator[Finding]:
-    from worker.binding import Bound  # noqa: PLC0415
     from worker.errors import WorkerError  # noqa: PLC0415
-    from worker.loading import load_app  # noqa: PLC0415
+    from worker.execution.bound_handler import BoundHandler  # noqa: PLC0415
+    from worker.process.loading import load_app  # noqa: PLC0415
 
     try:
         app = load_app(target)
@@ -60,7 +60,7 @@ async def _about_app(target: str, settings: "Settings") -> AsyncIterator[Finding
         return
     for handler in app.handlers.values():
         try:
-            bound = Bound(handler, settings.policy)
+            bound = BoundHandler(handler, settings.policy)
         except WorkerError as error:
             yield Finding("problem", str(error))
         else:
@@ -77,11 +77,11 @@ def _described(policy: "Policy") -> str:
 
 
 async def _about_redis(settings: "Settings") -> AsyncIterator[Finding]:
+    from worker.broker.server_info import look_at_server  # noqa: PLC0415
     from worker.errors import WorkerError  # noqa: PLC0415
-    from worker.ledger import look_at_server  # noqa: PLC0415
 
     try:
-        async with open_ledgers(settings) as ledgers:
+        async with open_queues(settings) as ledgers:
             for finding in about_server(await look_at_server(ledgers[0].redis), settings):
                 yield finding
             for ledger in ledgers:
@@ -155,9 +155,9 @@ def _about_persistence(server: "Server") -> Iterator[Finding]:
 
 
 async def _about_table(settings: "Settings") -> AsyncIterator[Finding]:
-    from worker.dynamo import open_dynamo  # noqa: PLC0415
+    from worker.config.client import open_dynamo  # noqa: PLC0415
+    from worker.config.table import ConfigTable  # noqa: PLC0415
     from worker.errors import ConfigUnavailable, WorkerError  # noqa: PLC0415
-    from worker.table import ConfigTable  # noqa: PLC0415
 
     try:
         async with open_dynamo(settings) as (_, client):

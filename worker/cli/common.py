@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from worker.ledger import Ledger
+    from worker.broker.admin import QueueAdmin
     from worker.settings import Settings
 
 NOT_THERE = 3  # the exit code for what was asked for and does not exist
@@ -91,15 +91,16 @@ def redis_explained(settings: "Settings") -> Iterator[None]:
 
 
 @asynccontextmanager
-async def open_ledgers(settings: "Settings") -> "AsyncIterator[list[Ledger]]":
+async def open_queues(settings: "Settings") -> "AsyncIterator[list[QueueAdmin]]":
     """A ledger for each queue of the settings, over one connection."""
-    from worker.connections import open_redis  # noqa: PLC0415
-    from worker.ledger import Ledger  # noqa: PLC0415
+    from worker.broker.admin import QueueAdmin  # noqa: PLC0415
+    from worker.broker.connect import open_redis  # noqa: PLC0415
 
     with redis_explained(settings):
         async with open_redis(settings) as redis:
             yield [
-                Ledger(redis, name, max_job_bytes=settings.max_job_bytes) for name in settings.queue
+                QueueAdmin(redis, name, max_job_bytes=settings.max_job_bytes)
+                for name in settings.queue
             ]
 
 

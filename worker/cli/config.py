@@ -24,8 +24,8 @@ from worker.cli.common import (
 )
 
 if TYPE_CHECKING:
+    from worker.config.table import ConfigTable
     from worker.settings import Settings
-    from worker.table import ConfigTable
 
 # A number of this many digits at most is written out, without an exponent.
 _PLAIN_DIGITS = 40
@@ -133,15 +133,15 @@ def init() -> None:
 
 @asynccontextmanager
 async def _open_table(settings: "Settings") -> "AsyncIterator[ConfigTable]":
-    from worker.dynamo import open_dynamo  # noqa: PLC0415
-    from worker.table import ConfigTable  # noqa: PLC0415
+    from worker.config.client import open_dynamo  # noqa: PLC0415
+    from worker.config.table import ConfigTable  # noqa: PLC0415
 
     async with open_dynamo(settings) as (_, client):
         yield ConfigTable(client, settings.config_table, settings.config_key)
 
 
 def _checked(key: str) -> str:
-    from worker.item import MAX_KEY_BYTES  # noqa: PLC0415
+    from worker.jobs.config_item import MAX_KEY_BYTES  # noqa: PLC0415
 
     if not 1 <= len(key.encode(errors="replace")) <= MAX_KEY_BYTES:
         raise typer.BadParameter(f"a key has 1 to {MAX_KEY_BYTES:,} bytes", param_hint="KEY")
@@ -167,9 +167,9 @@ def _warn_of_policy(policy: Any) -> None:
     """Say at once what would bury every job of this config later."""
     from pydantic import ValidationError  # noqa: PLC0415
 
-    from worker.binding import explain  # noqa: PLC0415
-    from worker.item import plain  # noqa: PLC0415
-    from worker.policy import PolicyChange  # noqa: PLC0415
+    from worker.execution.bound_handler import explain  # noqa: PLC0415
+    from worker.jobs.config_item import plain  # noqa: PLC0415
+    from worker.jobs.policy import PolicyChange  # noqa: PLC0415
 
     try:
         PolicyChange.model_validate({} if policy is None else plain(policy))

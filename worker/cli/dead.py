@@ -14,14 +14,14 @@ from worker.cli.common import (
     group,
     new_table,
     on_terminal,
-    open_ledgers,
+    open_queues,
     print_json,
     print_table,
     run,
 )
 
 if TYPE_CHECKING:
-    from worker.ledger import DeadEntry, Ledger
+    from worker.broker.admin import DeadEntry, QueueAdmin
     from worker.settings import Settings
 
 _ROWS = 50  # as many as a person reads
@@ -49,7 +49,7 @@ def list_(
     """
 
     async def main(settings: "Settings") -> int:
-        async with open_ledgers(settings) as ledgers:
+        async with open_queues(settings) as ledgers:
             for ledger in ledgers:
                 if as_json or not on_terminal():
                     await _print_lines(ledger, limit)
@@ -71,7 +71,7 @@ def retry(ids: Ids = None, everything: All = False, queue: QueuesOption = None) 
     _check_choice(ids, everything=everything)
 
     async def main(settings: "Settings") -> int:
-        async with open_ledgers(settings) as ledgers:
+        async with open_queues(settings) as ledgers:
             if everything:
                 return max([await _retry_all(ledger) for ledger in ledgers])
             found = {ledger: await ledger.find_dead(set(ids or ())) for ledger in ledgers}
@@ -94,7 +94,7 @@ def drop(ids: Ids = None, everything: All = False, queue: QueuesOption = None) -
     _check_choice(ids, everything=everything)
 
     async def main(settings: "Settings") -> int:
-        async with open_ledgers(settings) as ledgers:
+        async with open_queues(settings) as ledgers:
             if everything:
                 for ledger in ledgers:
                     _tell("dropped", ledger, await ledger.drop_all())
@@ -112,7 +112,7 @@ def _check_choice(ids: list[str] | None, *, everything: bool) -> None:
         raise typer.BadParameter("name the jobs by their ids, or all of them by --all")
 
 
-async def _retry_all(ledger: "Ledger") -> int:
+async def _retry_all(ledger: "QueueAdmin") -> int:
     count, refused = 0, 0
     async for done, problems in ledger.retry_all():
         count += done
@@ -125,7 +125,7 @@ async def _retry_all(ledger: "Ledger") -> int:
 
 
 def _tell(
-    done: str, ledger: "Ledger", count: int, entries: "list[DeadEntry] | None" = None
+    done: str, ledger: "QueueAdmin", count: int, entries: "list[DeadEntry] | None" = None
 ) -> None:
     """Say what was done, unless nothing of this queue was meant."""
     if entries is None or entries:
@@ -137,7 +137,7 @@ def _tell_refused(entries: "list[DeadEntry]") -> None:
         complain(f"{entry.id or 'an entry without a readable id'} stays dead: {entry.problem}")
 
 
-def _tell_unknown(ids: list[str], found: "dict[Ledger, list[DeadEntry]]") -> int:
+def _tell_unknown(ids: list[str], found: "dict[QueueAdmin, list[DeadEntry]]") -> int:
     known = {entry.id for entries in found.values() for entry in entries}
     unknown = [job_id for job_id in dict.fromkeys(ids) if job_id not in known]
     for job_id in unknown:
@@ -145,7 +145,7 @@ def _tell_unknown(ids: list[str], found: "dict[Ledger, list[DeadEntry]]") -> int
     return NOT_THERE if unknown else 0
 
 
-async def _print_lines(ledger: "Ledger", limit: int | None) -> None:
+async def _print_lines(ledger: "QueueAdmin", limit: int | None) -> None:
     count = 0
     async for entry in ledger.dead():
         known = {"queue": ledger.name, "id": entry.id, "handler": entry.handler}
@@ -156,7 +156,7 @@ async def _print_lines(ledger: "Ledger", limit: int | None) -> None:
             return
 
 
-async def _print_entries(ledger: "Ledger", limit: int) -> None:
+async def _print_entries(ledger: "QueueAdmin", limit: int) -> None:
     table = new_table("Id", "Handler", "Reason", "Attempts", "Died", "Error", numbers=("Attempts",))
     shown = 0
     async for entry in ledger.dead():

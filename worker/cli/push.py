@@ -10,7 +10,7 @@ from worker.cli.result import WaitOption, tell_result
 
 if TYPE_CHECKING:
     from worker.client import Client
-    from worker.job import Result
+    from worker.jobs.result import Result
     from worker.settings import Settings
 
 _STEP = 1000  # jobs between two looks at the ids that were pushed
@@ -92,8 +92,8 @@ def _check(given: dict[str, str], payloads: dict[str, bytes], settings: "Setting
     from pydantic_core import to_json  # noqa: PLC0415
 
     from worker.errors import Malformed  # noqa: PLC0415
-    from worker.job import decode  # noqa: PLC0415
-    from worker.keys import Keys  # noqa: PLC0415
+    from worker.jobs.job import decode  # noqa: PLC0415
+    from worker.jobs.keys import Keys  # noqa: PLC0415
 
     keys = Keys(settings.queue[0])
     before_payload = to_json({"id": "0" * 32, **given})[:-1] + b',"payload":'

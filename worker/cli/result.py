@@ -8,7 +8,7 @@ from worker.cli.common import NOT_THERE, QueueOption, complain, print_json, redi
 
 if TYPE_CHECKING:
     from worker.client import Client
-    from worker.job import Result
+    from worker.jobs.result import Result
     from worker.settings import Settings
 
 WaitOption = Annotated[

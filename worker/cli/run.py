@@ -47,7 +47,7 @@ def run(
 
 
 def _work(target: str, settings: "Settings", *, burst: bool) -> int:
-    from worker.supervisor import die_with_supervisor, processes  # noqa: PLC0415
+    from worker.process.supervisor import die_with_supervisor, processes  # noqa: PLC0415
 
     die_with_supervisor()
     count = processes(settings.processes)
@@ -57,8 +57,8 @@ def _work(target: str, settings: "Settings", *, burst: bool) -> int:
 
 
 def _serve(target: str, settings: "Settings", *, burst: bool) -> int:
-    from worker.loading import load_app  # noqa: PLC0415
-    from worker.service import Service  # noqa: PLC0415
+    from worker.process.loading import load_app  # noqa: PLC0415
+    from worker.process.service import Service  # noqa: PLC0415
 
     app = load_app(target)
 
@@ -72,7 +72,7 @@ def _serve(target: str, settings: "Settings", *, burst: bool) -> int:
 
 
 def _supervise(target: str, settings: "Settings", count: int, *, burst: bool) -> int:
-    from worker.supervisor import Supervisor  # noqa: PLC0415
+    from worker.process.supervisor import Supervisor  # noqa: PLC0415
 
     command = [sys.executable, "-m", "worker", "run", target, "--processes", "1"]
     command += ["--concurrency", str(settings.concurrency)]

@@ -9,14 +9,14 @@ from worker.cli.common import (
     QueuesOption,
     add_row,
     new_table,
-    open_ledgers,
+    open_queues,
     print_json,
     print_table,
     run,
 )
 
 if TYPE_CHECKING:
-    from worker.ledger import QueueStatus
+    from worker.broker.admin import QueueStatus
     from worker.settings import Settings
 
 
@@ -24,7 +24,7 @@ def status(queue: QueuesOption = None, as_json: JsonOption = False) -> None:
     """Show how many jobs are where, and the workers."""
 
     async def main(settings: "Settings") -> int:
-        async with open_ledgers(settings) as ledgers:
+        async with open_queues(settings) as ledgers:
             queues = {ledger.name: await ledger.status() for ledger in ledgers}
         if as_json:
             print_json(queues)

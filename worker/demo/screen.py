@@ -16,7 +16,7 @@ from rich.text import Text
 
 from worker.demo.tally import Tally, total
 from worker.demo.tenants import TENANTS
-from worker.job import Result
+from worker.jobs.result import Result
 
 ALL = "all"
 _QUARTER = 4

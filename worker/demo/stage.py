@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import worker
-from worker.embedded import child, last_line
+from worker.demo.servers import child, last_line
 from worker.errors import StartupError, WorkerError
 
 EXAMPLE = "examples.webhooks:app"

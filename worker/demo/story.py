@@ -7,9 +7,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from worker.client import Client
+from worker.config.table import exact
 from worker.connections import open_connections
 from worker.demo.receiver import Receiver
 from worker.demo.screen import Screen
+from worker.demo.servers import Servers, embedded_servers, free_port
 from worker.demo.stage import (
     PROCESSES,
     SETTINGS,
@@ -22,9 +24,7 @@ from worker.demo.stage import (
 )
 from worker.demo.tenants import INITECH, TENANTS, UMBRELLA, items
 from worker.demo.traffic import DELIVERIES, Traffic
-from worker.embedded import Servers, embedded_servers, free_port
 from worker.settings import Settings
-from worker.table import exact
 
 
 def play(*, keep: bool) -> None:

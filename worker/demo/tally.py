@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from worker.job import Result
+from worker.jobs.result import Result
 
 
 @dataclass

@@ -8,13 +8,13 @@ import time
 from typing import Any
 
 from worker.client import Client
+from worker.config.table import ConfigTable, exact
 from worker.demo.receiver import Receiver
 from worker.demo.screen import ALL, Bars, Screen
 from worker.demo.stage import Workers
 from worker.demo.tally import Tally, total
 from worker.demo.tenants import INITECH, TENANTS
-from worker.job import Result
-from worker.table import ConfigTable, exact
+from worker.jobs.result import Result
 
 DELIVERIES = sum(tenant.deliveries for tenant in TENANTS)
 _BATCH = 25

@@ -1,0 +1,1 @@
+"""From claimed bytes to an outcome. Knows neither Redis nor DynamoDB."""

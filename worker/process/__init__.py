@@ -1,0 +1,1 @@
+"""One worker process: claims jobs, keeps leases, recovers dead workers, shuts down."""

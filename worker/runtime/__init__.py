@@ -1,0 +1,1 @@
+"""The event loop and the operating system process. Knows nothing of jobs."""
