@@ -5,7 +5,6 @@ stops or breaks a server starts its own. With pytest-xdist each of its processes
 """
 
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from tests.support.worker_process import (
     Shared,
     StartWorker,
     Worker,
+    run_to_its_end,
     serving,
     settings_environment,
     worker_environment,
@@ -119,7 +119,7 @@ def environment(
 def start_worker(environment: dict[str, str], tmp_path: Path) -> Iterator[StartWorker]:
     """Start `worker run tests.apps.basic:app` (or `app=`), with settings as keywords:
     `start_worker("--burst", lease=1.5)` sets WORKER_LEASE. Wait until the worker is ready, or not:
-    `ready=False`. At the end kill what still runs."""
+    `ready=False`. `cold=True` starts it as users do. At the end kill what still runs."""
     workers: list[Worker] = []
 
     def start(
@@ -128,13 +128,15 @@ def start_worker(environment: dict[str, str], tmp_path: Path) -> Iterator[StartW
         ready: bool = True,
         env: dict[str, str] | None = None,
         cwd: Path | None = None,
+        cold: bool = False,
         **settings: object,
     ) -> Worker:
         worker = Worker(
-            [sys.executable, "-m", "worker", "run", app, *flags],
+            [app, *flags],
             cwd or tmp_path,
             {**environment, **settings_environment(settings), **(env or {})},
             tmp_path / f"worker-{len(workers)}.log",
+            cold=cold,
         )
         workers.append(worker)
         return worker.wait_ready() if ready else worker
@@ -146,21 +148,15 @@ def start_worker(environment: dict[str, str], tmp_path: Path) -> Iterator[StartW
 
 @pytest.fixture
 def run_command(environment: dict[str, str], tmp_path: Path) -> RunCommand:
-    """Run a `worker` command in a process of its own, and return the completed process, its output
-    as text."""
+    """Run a `worker` command in a process of its own, with settings as keywords, and return the
+    completed process, its output as text."""
 
     def run(
-        *arguments: str, stdin: str | None = None, timeout: float = 60, **settings: object
+        *arguments: str, stdin: str = "", timeout: float = 60, **settings: object
     ) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [sys.executable, "-m", "worker", *arguments],
-            cwd=tmp_path,
-            env={**environment, **settings_environment(settings)},
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
+        settings_and_environment = {**environment, **settings_environment(settings)}
+        return run_to_its_end(
+            arguments, tmp_path, settings_and_environment, stdin=stdin, timeout=timeout
         )
 
     return run

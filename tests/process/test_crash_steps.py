@@ -3,7 +3,6 @@ healthy one finds what they left."""
 
 import json
 import signal
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -111,8 +110,7 @@ def _let_them_die(
 
 
 def _start(module: str, environment: dict[str, str], log: Path) -> Worker:
-    command = [sys.executable, "-m", module, "run", "tests.apps.dying:app"]
-    return Worker(command, log.parent, environment, log)
+    return Worker(["tests.apps.dying:app"], log.parent, environment, log, module=module)
 
 
 def _job(step: str, number: int) -> str:

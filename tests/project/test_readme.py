@@ -3,14 +3,13 @@
 import ast
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import redis
 
 import worker
+from tests.support.worker_process import run_to_its_end
 from worker.settings import Settings
 
 pytestmark = pytest.mark.once
@@ -40,15 +39,7 @@ def run(line: str, folder: Path, environment: dict[str, str], r: redis.Redis) ->
     if program == "redis-cli":
         return str(r.execute_command(*arguments))
     assert [program, *arguments[:2]] == ["uv", "run", "worker"], line
-    done = subprocess.run(
-        [sys.executable, "-m", "worker", *arguments[2:]],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = run_to_its_end(arguments[2:], folder, environment)
     # A failed job's result ends with 1, as the README says.
     expected = 1 if line == "uv run worker result dog" else 0
     assert done.returncode == expected, f"{line}\n{done.stdout}{done.stderr}"

@@ -66,8 +66,8 @@ def test_a_poison_job_is_buried_and_the_innocent_beside_it_succeed(start_worker,
     deaths = 0
     while not producer.dead():
         worker = start_worker(app=APP, lease=0.5, concurrency=20)
-        wait_until(lambda w=worker: producer.dead() or w.process.poll() is not None)
-        deaths += worker.process.poll() == -signal.SIGKILL
+        wait_until(lambda w=worker: producer.dead() or w.exit_code is not None)
+        deaths += worker.exit_code == -signal.SIGKILL
         assert deaths <= 3
     producer.wait_idle()
     assert deaths == 3
