@@ -23,9 +23,20 @@ from worker.jobs.config_item import ConfigItem
 from worker.jobs.failure import describe, failure, message_of
 from worker.jobs.job import Job, continued, decode
 from worker.jobs.keys import Keys
-from worker.jobs.outcome import Outcome, Reason, bury, finish, later, requeue
+from worker.jobs.outcome import (
+    Burial,
+    Outcome,
+    Reason,
+    StoredResult,
+    bury,
+    bury_if_alone,
+    expire,
+    finish,
+    later,
+    requeue,
+)
 from worker.jobs.policy import Policy
-from worker.jobs.result import ErrorInfo, Status
+from worker.jobs.result import Attempt, ErrorInfo, JobFacts, encode_result
 
 log = logging.getLogger("worker")
 
@@ -71,7 +82,7 @@ class Executor:
         except Malformed as error:
             return self._bury_malformed(raw, error)
         if self._is_expired(job):
-            return self._expired(raw, job, self._limits.policy, None)
+            return expire(raw, job, self._attempt(job.attempts), self._limits.policy.result_ttl_ms)
         handler = self._handlers.get(job.handler)
         if handler is None:
             known = ", ".join(sorted(self._handlers)) or "none"
@@ -112,9 +123,9 @@ class Executor:
         message = f"its worker died holding it, {crashes} times now; what it does kills the process"
         log.error("Job %r (%r): %s. It is buried if it ran alone.", job.id, job.handler, message)
         error = failure("Crashed", message)
-        outcome = self._final(raw, job, "crashed", error, job.attempts, None, None)
-        outcome.op = "last"
-        return outcome
+        attempt = self._attempt(job.attempts)
+        stored = self._stored(job, error, attempt, self._limits.policy)
+        return bury_if_alone(raw, self._burial("crashed", error, attempt), stored)
 
     def is_suspect(self, job: Job) -> bool:
         """Whether one more crash would bury the job, so that it has to run alone."""
@@ -168,7 +179,7 @@ class Executor:
         job, view, handler = run.job, run.view, run.handler
         assert view is not None  # noqa: S101 - configure() came before, or this is our own fault
         if self._is_expired(job):
-            return self._expired(run.raw, job, view.policy, _config(run))
+            return expire(run.raw, job, self._attempt(job.attempts, run), view.policy.result_ttl_ms)
         payload = job.payload
         if handler.validate_payload is not None:
             try:
@@ -215,9 +226,8 @@ class Executor:
         job, view = run.job, run.view
         assert view is not None  # noqa: S101 - it ran
         try:
-            result = self._result_of(
-                job, "succeeded", value, None, job.attempts + 1, _config(run), run.started_at
-            )
+            attempt = self._attempt(job.attempts + 1, run)
+            result = encode_result(job, attempt, "succeeded", result=value)
             if b"NaN" in result or b"Infinity" in result:
                 from_json(result, allow_inf_nan=False)
         except Exception as error:  # noqa: BLE001 - a value's own code may raise anything
@@ -271,50 +281,32 @@ class Executor:
             )
             return later(raw, continued(raw, attempts=attempts), delay)
         self._tell_buried(job, reason, error)
-        config = _config(run) if run else None
-        started_at = run.started_at if run else None
-        return self._final(raw, job, reason, error, attempts, config, started_at, policy)
+        attempt = self._attempt(attempts, run)
+        stored = self._stored(job, error, attempt, policy)
+        return bury(raw, self._burial(reason, error, attempt), stored)
 
     def _is_expired(self, job: Job) -> bool:
         return job.expires_at is not None and self._clock.now_ms() >= job.expires_at
 
-    def _expired(
-        self, raw: bytes, job: Job, policy: Policy, config: dict[str, Any] | None
-    ) -> Outcome:
-        result = self._result_of(job, "expired", None, None, job.attempts, config, None)
-        return finish(raw, job, result, policy.result_ttl_ms)
-
     def _bury(self, run: ClaimedJob, reason: Reason, error: ErrorInfo, *, ran: int = 0) -> Outcome:
         policy = run.view.policy if run.view else self._limits.policy
-        attempts = run.job.attempts + ran
         self._tell_buried(run.job, reason, error)
-        return self._final(
-            run.raw, run.job, reason, error, attempts, _config(run), run.started_at, policy
-        )
+        attempt = self._attempt(run.job.attempts + ran, run)
+        stored = self._stored(run.job, error, attempt, policy)
+        return bury(run.raw, self._burial(reason, error, attempt), stored)
 
-    def _final(
-        self,
-        raw: bytes,
-        job: Job,
-        reason: Reason,
-        error: ErrorInfo,
-        attempts: int,
-        config: dict[str, Any] | None,
-        started_at: int | None,
-        policy: Policy | None = None,
-    ) -> Outcome:
-        return bury(
-            raw,
-            reason,
-            error,
-            attempts=attempts,
-            worker=self._worker,
-            died_at=self._clock.now_ms(),
-            result_id=job.id,
-            result=self._result_of(job, "failed", None, error, attempts, config, started_at),
-            ttl_ms=(policy or self._limits.policy).result_ttl_ms,
-            reply_to=job.reply_to,
-        )
+    def _attempt(self, attempts: int, run: ClaimedJob | None = None) -> Attempt:
+        now = self._clock.now_ms()
+        if run is None:
+            return Attempt(self._worker, attempts, now)
+        return Attempt(self._worker, attempts, now, run.started_at, _config(run))
+
+    def _burial(self, reason: Reason, error: ErrorInfo, attempt: Attempt) -> Burial:
+        return Burial(reason, error, attempt.attempts, self._worker, attempt.finished_at)
+
+    def _stored(self, job: Job, error: ErrorInfo, attempt: Attempt, policy: Policy) -> StoredResult:
+        json = encode_result(job, attempt, "failed", error=error)
+        return StoredResult(job.id, json, policy.result_ttl_ms, job.reply_to)
 
     def _tell_buried(self, job: Job, reason: Reason, error: ErrorInfo) -> None:
         log.error(
@@ -333,55 +325,13 @@ class Executor:
             error,
         )
         info = failure("Malformed", str(error))
-        result = b""
+        attempt, stored = self._attempt(error.attempts), None
         if error.job_id is not None:
-            result = self._result(
-                error.job_id, error.handler, error.enqueued_at, "failed", None, info, error.attempts
-            )
-        return bury(
-            raw,
-            "malformed",
-            info,
-            attempts=error.attempts,
-            worker=self._worker,
-            died_at=self._clock.now_ms(),
-            result_id=error.job_id,
-            result=result,
-            ttl_ms=self._limits.policy.result_ttl_ms,
-            reply_to=error.reply_to,
-        )
-
-    def _result(
-        self,
-        job_id: str,
-        handler: str | None,
-        enqueued_at: int | None,
-        status: Status,
-        result: Any,
-        error: ErrorInfo | None,
-        attempts: int,
-        config: dict[str, Any] | None = None,
-        started_at: int | None = None,
-    ) -> bytes:
-        """A result's JSON. Raises whatever the serialiser does on a value that has none."""
-        return to_json(
-            {
-                "id": job_id,
-                "handler": handler,
-                "status": status,
-                "result": result,
-                "error": error and error.fields(),
-                "attempts": attempts,
-                "config": config,
-                "worker": self._worker,
-                "enqueued_at": enqueued_at,
-                "started_at": started_at,
-                "finished_at": self._clock.now_ms(),
-            }
-        )
-
-    def _result_of(self, job: Job, *rest: Any) -> bytes:
-        return self._result(job.id, job.handler, job.enqueued_at, *rest)
+            facts = JobFacts(error.job_id, error.handler, error.enqueued_at)
+            json = encode_result(facts, attempt, "failed", error=info)
+            ttl_ms = self._limits.policy.result_ttl_ms
+            stored = StoredResult(error.job_id, json, ttl_ms, error.reply_to)
+        return bury(raw, self._burial("malformed", info, attempt), stored)
 
 
 def _config(run: ClaimedJob) -> dict[str, Any] | None:
