@@ -34,7 +34,7 @@ from worker.execution.executor import Executor, JobDefaults
 from worker.jobs.clock import RedisClock
 from worker.jobs.job import continued, decode
 from worker.jobs.keys import Keys
-from worker.jobs.outcome import Outcome, bury, finish, later, requeue
+from worker.jobs.outcome import Burial, Outcome, StoredResult, bury, finish, later, requeue
 from worker.jobs.policy import Policy
 from worker.jobs.result import ErrorInfo
 
@@ -415,18 +415,8 @@ def _outcome(op: str, raw: bytes) -> Outcome:
     result = json.dumps({"id": job.id, "status": "failed" if op == "bury" else "succeeded"})
     if op == "finish":
         return finish(raw, job, result.encode(), HOUR)
-    return bury(
-        raw,
-        "failed",
-        ErrorInfo("ValueError", "no"),
-        attempts=job.attempts + 1,
-        worker="w",
-        died_at=0,
-        result_id=job.id,
-        result=result.encode(),
-        ttl_ms=HOUR,
-        reply_to=job.reply_to,
-    )
+    burial = Burial("failed", ErrorInfo("ValueError", "no"), job.attempts + 1, "w", 0)
+    return bury(raw, burial, StoredResult(job.id, result.encode(), HOUR, job.reply_to))
 
 
 def test_no_interleaving_loses_a_job_or_settles_it_twice(redis_server: RedisServer) -> None:

@@ -21,8 +21,8 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from worker import App
-from worker.execution.bound_handler import Bound
-from worker.execution.claimed_job import Run
+from worker.execution.bound_handler import BoundHandler
+from worker.execution.claimed_job import ClaimedJob
 from worker.execution.executor import Executor, JobDefaults
 from worker.jobs.clock import RedisClock
 from worker.jobs.job import decode
@@ -149,7 +149,7 @@ def an_executor() -> Executor:
     async def echo(payload: Any) -> Any:
         return payload
 
-    handlers = {name: Bound(handler, Policy()) for name, handler in app.handlers.items()}
+    handlers = {name: BoundHandler(handler, Policy()) for name, handler in app.handlers.items()}
     limits = JobDefaults(Policy(), MAX_JOB_BYTES, 1024 * 1024, MAX_CRASHES)
     return Executor(handlers, limits, "fuzz", RedisClock(), 1)
 
@@ -166,7 +166,7 @@ def check(executor: Executor, raw: bytes) -> str:
     admitted = executor.admit(raw, KEYS)
     recovered = executor.after_crash(raw, KEYS)
     _check_outcome(recovered, raw, "crashes")
-    if isinstance(admitted, Run):
+    if isinstance(admitted, ClaimedJob):
         assert admitted.raw == raw
         return "run"
     _check_outcome(admitted, raw, "attempts")

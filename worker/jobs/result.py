@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
+
+from worker.jobs.job import Job
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,3 +64,54 @@ class Result:
         if fields["config"] is not None:
             fields["config"] = ConfigInfo(**fields["config"])
         return cls(**{name: fields[name] for name in cls.__slots__})
+
+
+@dataclass(frozen=True, slots=True)
+class JobFacts:
+    """What the result of a malformed job repeats of it. None: it could not be read."""
+
+    id: str
+    handler: str | None
+    enqueued_at: int | None
+
+
+@dataclass(slots=True)  # one is made for every job, and `frozen` would triple its price
+class Attempt:
+    """What a result says of the attempt that decided the job's fate.
+
+    `attempts` counts this attempt too, if it ran. `config` is a `ConfigInfo` as a JSON object, None
+    where there was no item. `started_at` and `finished_at` are in ms on Redis's clock;
+    `started_at` is None where the attempt did not begin.
+    """
+
+    worker: str
+    attempts: int
+    finished_at: int
+    started_at: int | None = None
+    config: dict[str, Any] | None = None
+
+
+def encode_result(
+    job: Job | JobFacts,
+    attempt: Attempt,
+    status: Status,
+    *,
+    result: Any = None,
+    error: ErrorInfo | None = None,
+) -> bytes:
+    """Return a result's JSON. Raise whatever the serialiser raises for a value without JSON."""
+    return to_json(
+        {
+            "id": job.id,
+            "handler": job.handler,
+            "status": status,
+            "result": result,
+            "error": error and error.fields(),
+            "attempts": attempt.attempts,
+            "config": attempt.config,
+            "worker": attempt.worker,
+            "enqueued_at": job.enqueued_at,
+            "started_at": attempt.started_at,
+            "finished_at": attempt.finished_at,
+        }
+    )
