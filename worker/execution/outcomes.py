@@ -12,9 +12,20 @@ from worker.jobs.clock import RedisClock
 from worker.jobs.failure import describe, failure, message_of
 from worker.jobs.job import Job, continued, decode
 from worker.jobs.keys import Keys
-from worker.jobs.outcome import Outcome, Reason, bury, finish, later, requeue
+from worker.jobs.outcome import (
+    Burial,
+    Outcome,
+    Reason,
+    StoredResult,
+    bury,
+    bury_if_alone,
+    expire,
+    finish,
+    later,
+    requeue,
+)
 from worker.jobs.policy import Policy
-from worker.jobs.result import ErrorInfo, Status
+from worker.jobs.result import Attempt, ErrorInfo, JobFacts, encode_result
 
 log = logging.getLogger("worker")
 
@@ -37,21 +48,14 @@ class Outcomes:
             error,
         )
         info = failure("Malformed", str(error))
-        result = b""
+        result = None
         if error.job_id is not None:
-            result = b""  # TODO
-        return bury(
-            raw,
-            "malformed",
-            info,
-            attempts=error.attempts,
-            worker=self._worker_id,
-            died_at=self._clock.now_ms(),
-            result_id=error.job_id,
-            result=result,
-            ttl_ms=self.defaults.policy.result_ttl_ms,
-            reply_to=error.reply_to,
-        )
+            facts = JobFacts(error.job_id, error.handler, error.enqueued_at)
+            attempt = Attempt(self._worker_id, error.attempts, self.now_ms())
+            json = encode_result(facts, attempt, "failed", error=info)
+            ttl_ms = self.defaults.policy.result_ttl_ms
+            result = StoredResult(error.job_id, json, ttl_ms, error.reply_to)
+        return bury(raw, self._burial("malformed", info, error.attempts), result)
 
     def now_ms(self) -> int:
         """Redis's time, in ms since the epoch."""
@@ -63,9 +67,8 @@ class Outcomes:
 
     def expired(self, claimed: ClaimedJob) -> Outcome:
         """The job was not started in time: it ends without running."""
-        result = self._result(claimed, "expired", attempts=claimed.job.attempts)
-        ttl_ms = self._policy_of(claimed).result_ttl_ms
-        return finish(claimed.raw, claimed.job, result, ttl_ms)
+        attempt = self._attempt(claimed, claimed.job.attempts)
+        return expire(claimed.raw, claimed.job, attempt, self._policy_of(claimed).result_ttl_ms)
 
     def unknown_handler(self, claimed: ClaimedJob, known: str) -> Outcome:
         """This worker has no such handler; a newer deploy may have it, so this is an attempt."""
@@ -96,8 +99,8 @@ class Outcomes:
     def succeeded(self, claimed: ClaimedJob, value: Any) -> Outcome:
         """The handler returned `value`."""
         try:
-            attempts = claimed.job.attempts + 1
-            result = self._result(claimed, "succeeded", value=value, attempts=attempts)
+            attempt = self._attempt(claimed, claimed.job.attempts + 1)
+            result = encode_result(claimed.job, attempt, "succeeded", result=value)
             if b"NaN" in result or b"Infinity" in result:
                 from_json(result, allow_inf_nan=False)
         except Exception as error:  # noqa: BLE001 - a value's own code may raise anything
@@ -154,9 +157,9 @@ class Outcomes:
             return requeue(raw, continued(raw, crashes=crashes))
         message = f"its worker died holding it, {crashes} times now; what it does kills the process"
         log.error("%s: %s. It is buried if it ran alone.", claimed, message)
-        outcome = self._buried(claimed, "crashed", failure("Crashed", message), job.attempts)
-        outcome.op = "last"
-        return outcome
+        info = failure("Crashed", message)
+        burial = self._burial("crashed", info, job.attempts)
+        return bury_if_alone(raw, burial, self._failure_result(claimed, info, job.attempts))
 
     def holds_suspect(self, raw: bytes, keys: Keys) -> bool:
         """Whether these bytes are a job that one more crash would bury; False for no job."""
@@ -199,55 +202,27 @@ class Outcomes:
     def _buried(
         self, claimed: ClaimedJob, reason: Reason, error: ErrorInfo, attempts: int
     ) -> Outcome:
+        result = self._failure_result(claimed, error, attempts)
+        return bury(claimed.raw, self._burial(reason, error, attempts), result)
+
+    def _burial(self, reason: Reason, error: ErrorInfo, attempts: int) -> Burial:
+        return Burial(reason, error, attempts, self._worker_id, self.now_ms())
+
+    def _failure_result(
+        self, claimed: ClaimedJob, error: ErrorInfo, attempts: int
+    ) -> StoredResult:
         job = claimed.job
-        return bury(
-            claimed.raw,
-            reason,
-            error,
-            attempts=attempts,
-            worker=self._worker_id,
-            died_at=self._clock.now_ms(),
-            result_id=job.id,
-            result=self._result(claimed, "failed", error=error, attempts=attempts),
-            ttl_ms=self._policy_of(claimed).result_ttl_ms,
-            reply_to=job.reply_to,
-        )
+        json = encode_result(job, self._attempt(claimed, attempts), "failed", error=error)
+        return StoredResult(job.id, json, self._policy_of(claimed).result_ttl_ms, job.reply_to)
+
+    def _attempt(self, claimed: ClaimedJob, attempts: int) -> Attempt:
+        config = None
+        if claimed.view is not None:
+            config = claimed.view.stale_info if claimed.stale else claimed.view.info
+        return Attempt(self._worker_id, attempts, self.now_ms(), claimed.started_at, config)
 
     def _policy_of(self, claimed: ClaimedJob) -> Policy:
         return claimed.view.policy if claimed.view else self.defaults.policy
-
-    def _result(
-        self,
-        claimed: ClaimedJob,
-        status: Status,
-        *,
-        attempts: int,
-        value: Any = None,
-        error: ErrorInfo | None = None,
-    ) -> bytes:
-        """The result's JSON. Raises whatever the serialiser does on a value that has none."""
-        job = claimed.job
-        return to_json(
-            {
-                "id": job.id,
-                "handler": job.handler,
-                "status": status,
-                "result": value,
-                "error": error and error.fields(),
-                "attempts": attempts,
-                "config": _config_of(claimed),
-                "worker": self._worker_id,
-                "enqueued_at": job.enqueued_at,
-                "started_at": claimed.started_at,
-                "finished_at": self._clock.now_ms(),
-            }
-        )
-
-
-def _config_of(claimed: ClaimedJob) -> dict[str, Any] | None:
-    if claimed.view is None:
-        return None
-    return claimed.view.stale_info if claimed.stale else claimed.view.info
 
 
 def _log_burial(claimed: ClaimedJob, reason: Reason, error: ErrorInfo) -> None:
