@@ -17,45 +17,45 @@ import boto3
 import pytest
 import redis
 
-from tests.commands import Command
-from tests.dynamo_proxy import DynamoProxy
-from tests.producer import Producer
-from tests.servers import DEBIAN_REDIS, DynamoServer, RedisServer
-from tests.waiting import wait_until
+from tests.support.commands import Command
+from tests.support.dynamo_proxy import DynamoProxy
+from tests.support.producer import Producer
+from tests.support.servers import DEBIAN_REDIS, DynamoServer, RedisServer
+from tests.support.waiting import wait_until
 
 TABLE = "config"
 
 
 # Files whose tests say nothing of the Redis that they run on.
 ONCE = {
-    "test_architecture",
-    "test_backoff",
-    "test_benchmarks",
-    "test_commands",
-    "test_commands_config",
-    "test_config",
-    "test_contexts",
-    "test_demo",
-    "test_deploy",
-    "test_dynamo_proxy",
-    "test_example",
-    "test_fuzz",
-    "test_handlers",
-    "test_processes",
-    "test_promise_06_dynamodb_away",
-    "test_promise_08_time_limits",
-    "test_promise_09_blocked_loop",
-    "test_promise_10_memory",
-    "test_readme",
-    "test_redis_url",
-    "test_startup",
-    "test_ten_thousand",
+    "broker/test_redis_url",
+    "commands/test_commands",
+    "commands/test_config",
+    "config/test_config",
+    "contract/test_contexts",
+    "contract/test_example",
+    "contract/test_fuzz",
+    "contract/test_handlers",
+    "contract/test_ten_thousand",
+    "jobs/test_backoff",
+    "process/test_processes",
+    "process/test_startup",
+    "project/test_architecture",
+    "project/test_benchmarks",
+    "project/test_demo",
+    "project/test_deploy",
+    "project/test_readme",
+    "promises/test_06_dynamodb_away",
+    "promises/test_08_time_limits",
+    "promises/test_09_blocked_loop",
+    "promises/test_10_memory",
+    "support/test_dynamo_proxy",
 }
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.path.stem in ONCE:
+        if f"{item.path.parent.name}/{item.path.stem}" in ONCE:
             item.add_marker("once")
 
 

@@ -8,7 +8,7 @@ import redis
 
 from tests.chaos.plan import PROCESS_FAULTS, Event
 from tests.chaos.world import World
-from tests.dynamo_proxy import error
+from tests.support.dynamo_proxy import error
 from worker.broker import scripts
 
 Fault = Callable[[World, int], Iterator[None]]
