@@ -1,8 +1,8 @@
 """The Lua scripts against every interleaving that Hypothesis can think of, on a real Redis.
 
-Workers are driven through `worker.queue.Queue`, one call at a time: the scripts are atomic, so that
-any interleaving of calls is one that real workers can bring about. A call may be done with its
-reply lost, be done again later as a request that was held on its way, or be planned on what was
+Workers are driven through `worker.broker.queue.Queue`, one call at a time: the scripts are atomic,
+so that any interleaving of calls is one that real workers can bring about. A call may be done with
+its reply lost, be done again later as a request that was held on its way, or be planned on what was
 read before something else happened. `MODEL_EXAMPLES=5000 uv run pytest --timeout=0` of this file
 looks further than the suite does.
 """
@@ -211,7 +211,7 @@ class Model(RuleBasedStateMachine):
     def worker_leaves(self, who: int) -> None:
         worker = self.crew[who]
         held = self.state.active.get(worker.name, [])
-        assert self.run(worker.queue.leave()) == len(held)
+        assert self.run(worker.queue.deregister()) == len(held)
         after = self._read()
         assert after.pending == self.state.pending + held
         assert worker.name.encode() not in after.leases
@@ -220,9 +220,11 @@ class Model(RuleBasedStateMachine):
     # -- what recoverers do --------------------------------------------------------------------
 
     @rule(who=who)
-    def lapsed(self, who: int) -> None:
+    def expired_workers(self, who: int) -> None:
         """A full scan finds every list that holds jobs without a live lease."""
-        found = {name for _ in range(2) for name in self.run(self.crew[who].queue.lapsed())}
+        found = {
+            name for _ in range(2) for name in self.run(self.crew[who].queue.expired_workers())
+        }
         assert {name for name in self.state.active if not self.state.is_live(name)} <= found
         assert not any(self.state.is_live(name) for name in found)
 
@@ -279,7 +281,7 @@ class Model(RuleBasedStateMachine):
         for worker in self.all[:-1]:
             self.look.zadd(KEYS.workers, {worker.name: 1}, xx=True)
         for _ in range(2):
-            for name in self.run(healer.queue.lapsed()):
+            for name in self.run(healer.queue.expired_workers()):
                 self._recover_all(healer, next(w for w in self.all if w.name == name))
         self.every_job_is_in_one_place()
         assert set(self.state.leases) == {healer.name.encode()}
@@ -287,7 +289,7 @@ class Model(RuleBasedStateMachine):
         self.what_is_delayed_falls_due()
         jobs = self.run(healer.queue.exchange([], 10_000)).jobs
         self.run(healer.queue.exchange([_outcome("finish", raw) for raw in jobs], 0))
-        self.run(healer.queue.leave())
+        self.run(healer.queue.deregister())
         self.every_job_is_in_one_place()
         self.final_states_never_change()
         assert Counter(json.loads(raw)["id"] for raw in self.state.replies) == self.pushed
