@@ -30,7 +30,8 @@ from redis.asyncio import Redis
 from tests.support.servers import RedisServer
 from worker.broker import scripts
 from worker.broker.queue import Exchange, Queue
-from worker.execution.executor import Executor, JobDefaults
+from worker.execution.defaults import JobDefaults
+from worker.execution.outcomes import Outcomes
 from worker.jobs.clock import RedisClock
 from worker.jobs.job import continued, decode
 from worker.jobs.keys import Keys
@@ -117,7 +118,7 @@ class Model(RuleBasedStateMachine):
         self.look = redis.Redis(port=self.server.port)
         self.look.flushall()
         self.clock = RedisClock()
-        self.executor = Executor({}, JobDefaults(Policy(), 10**6, 10**6, 3), "model", self.clock, 1)
+        self.outcomes = Outcomes(JobDefaults(Policy(), 10**6, 10**6, 3), "model", self.clock)
         self.pushed: Counter[str] = Counter()
         self.all: list[Worker] = []
         self.crew = [self._born() for _ in range(3)]
@@ -235,7 +236,7 @@ class Model(RuleBasedStateMachine):
         holding = [worker for worker in self.all if worker.name in self.state.active]
         dead = holding[which % len(holding)]
         page = self.run(self.crew[who].queue.active(dead.name, first, count))
-        outcomes = [self.executor.after_crash(raw, KEYS) for raw in page]
+        outcomes = [self.outcomes.after_crash(raw, KEYS) for raw in page]
         self.plans.append(Plan(self.crew[who], dead, tuple(outcomes)))
 
     @precondition(lambda self: self.plans)
@@ -365,7 +366,7 @@ class Model(RuleBasedStateMachine):
         while True:
             self.state = self._read()
             page = self.run(recoverer.queue.active(dead.name, 0, 100))
-            outcomes = [self.executor.after_crash(raw, KEYS) for raw in page]
+            outcomes = [self.outcomes.after_crash(raw, KEYS) for raw in page]
             reply = self._recover(Plan(recoverer, dead, tuple(outcomes)))
             assert not reply.live
             if not reply.held:

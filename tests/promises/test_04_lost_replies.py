@@ -9,12 +9,13 @@ import redis
 from tests.support.jobs import active, dead, job, push, result, wait_settled
 from tests.support.redis_proxy import RedisProxy
 from tests.support.waiting import wait_until
-from worker import Client, Settings, scripts
+from worker import Client, Settings
+from worker.broker import scripts
 
 APP = "tests.apps.promises:app"
 EXCHANGE = scripts.exchange._digest.encode()
 REGISTER = scripts.register._digest.encode()
-LEAVE = scripts.leave._digest.encode()
+LEAVE = scripts.deregister._digest.encode()
 
 
 @pytest.fixture

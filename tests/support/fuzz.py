@@ -23,7 +23,9 @@ from hypothesis import strategies as st
 from worker import App
 from worker.execution.bound_handler import BoundHandler
 from worker.execution.claimed_job import ClaimedJob
-from worker.execution.executor import Executor, JobDefaults
+from worker.execution.defaults import JobDefaults
+from worker.execution.outcomes import Outcomes
+from worker.execution.pipeline import Pipeline
 from worker.jobs.clock import RedisClock
 from worker.jobs.job import decode
 from worker.jobs.keys import Keys
@@ -141,8 +143,8 @@ def damaged(raw: bytes) -> Iterator[bytes]:
 # -- what must become of it ------------------------------------------------------------------------
 
 
-def an_executor() -> Executor:
-    """An executor that knows the handler `echo`."""
+def a_pipeline() -> Pipeline:
+    """A pipeline that knows the handler `echo`, up to the config."""
     app = App()
 
     @app.handler
@@ -150,8 +152,11 @@ def an_executor() -> Executor:
         return payload
 
     handlers = {name: BoundHandler(handler, Policy()) for name, handler in app.handlers.items()}
-    limits = JobDefaults(Policy(), MAX_JOB_BYTES, 1024 * 1024, MAX_CRASHES)
-    return Executor(handlers, limits, "fuzz", RedisClock(), 1)
+    defaults = JobDefaults(Policy(), MAX_JOB_BYTES, 1024 * 1024, MAX_CRASHES)
+    beyond: Any = None  # the steps from the config on are not taken here
+    return Pipeline(
+        handlers, Outcomes(defaults, "fuzz", RedisClock()), beyond, beyond, beyond, beyond
+    )
 
 
 def buried_bytes(entry: dict[str, Any]) -> bytes:
@@ -161,16 +166,21 @@ def buried_bytes(entry: dict[str, Any]) -> bytes:
     return base64.b64decode(entry["job_base64"])
 
 
-def check(executor: Executor, raw: bytes) -> str:
-    """See that the bytes are in good hands, admitted or recovered; tells what became of them."""
-    admitted = executor.admit(raw, KEYS)
-    recovered = executor.after_crash(raw, KEYS)
+def check(pipeline: Pipeline, raw: bytes) -> str:
+    """Check what becomes of the bytes, claimed or recovered. Return the outcome's op, or `run`."""
+    claimed = ClaimedJob(raw, KEYS)
+    outcome = (
+        pipeline._decode(claimed)
+        or pipeline._check_expiry(claimed)
+        or pipeline._find_handler(claimed)
+    )
+    recovered = pipeline._outcomes.after_crash(raw, KEYS)
     _check_outcome(recovered, raw, "crashes")
-    if isinstance(admitted, ClaimedJob):
-        assert admitted.raw == raw
+    if outcome is None:
+        assert claimed.raw == raw
         return "run"
-    _check_outcome(admitted, raw, "attempts")
-    return admitted.op
+    _check_outcome(outcome, raw, "attempts")
+    return outcome.op
 
 
 def _check_outcome(outcome: Outcome, raw: bytes, count: str) -> None:
@@ -237,4 +247,4 @@ if __name__ == "__main__":
     parser.add_argument("--seed", type=int, default=0)
     given_ = parser.parse_args()
     logging.disable()
-    fuzz(given_.examples, given_.seed, partial(check, an_executor()), tell=True)
+    fuzz(given_.examples, given_.seed, partial(check, a_pipeline()), tell=True)

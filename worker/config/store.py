@@ -106,12 +106,13 @@ class ConfigStore:
         old = self._monotonic() - item.asked_at >= self._ttl
         return self.failures > 0 and old and item.asked_at < self._failed_from
 
-    def remembered(self, key: str, *, sure: bool = False) -> ConfigItem | None:
+    def remembered(self, key: str, *, confirm_absence: bool = False) -> ConfigItem | None:
         """The item if it may be used as it is, without a read; None if it must be loaded.
 
         `sure` refuses an absence that no consistent read has confirmed.
         """
         item = self._items.get(key)
+        sure = confirm_absence
         if item is None or (sure and not item.sure):
             return None
         now = self._monotonic()
@@ -123,7 +124,15 @@ class ConfigStore:
         self._items.move_to_end(key)
         return item
 
-    async def load(self, keys: Mapping[str, bool]) -> dict[str, ConfigItem | ConfigUnavailable]:
+    async def load(self, key: str, *, confirm_absence: bool = False) -> ConfigItem:
+        item = (await self.load_many({key: confirm_absence}))[key]
+        if isinstance(item, ConfigUnavailable):
+            raise item
+        return item
+
+    async def load_many(
+        self, keys: Mapping[str, bool]
+    ) -> dict[str, ConfigItem | ConfigUnavailable]:
         """Read the items of these keys, each with whether its absence must be sure.
 
         A key whose item can't be read and has no stand-in comes with the error.
@@ -146,7 +155,7 @@ class ConfigStore:
             )
         item: ConfigItem | ConfigUnavailable | None = self.remembered(key)
         if item is None:
-            item = (await self.load({key: False}))[key]
+            item = (await self.load_many({key: False}))[key]
         if isinstance(item, ConfigUnavailable):
             raise item
         copy: dict[str, Any] = copied(item.whole)

@@ -16,9 +16,7 @@ class ConfigPace:
     The pipeline counts; the loops look at `pause`.
     """
 
-    def __init__(
-        self, concurrency: int, monotonic: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, concurrency: int, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._concurrency = concurrency
         self._monotonic = monotonic
         self.ready_in_a_row = 0

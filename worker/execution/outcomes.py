@@ -1,4 +1,4 @@
-"""Makes the outcomes: what becomes of a job, as result JSON and dead-list entry. Touches no store."""
+"""Makes the outcomes: what becomes of a job, as result and dead-list entry. Touches no store."""
 
 import logging
 from typing import Any
@@ -71,7 +71,7 @@ class Outcomes:
         return expire(claimed.raw, claimed.job, attempt, self._policy_of(claimed).result_ttl_ms)
 
     def unknown_handler(self, claimed: ClaimedJob, known: str) -> Outcome:
-        """This worker has no such handler; a newer deploy may have it, so this is an attempt."""
+        """No such handler here. A newer deploy may have it, so it counts as a failed attempt."""
         message = f"this worker has no handler {claimed.job.handler!r}; it has: {known or 'none'}"
         return self._failed_attempt(claimed, failure("UnknownHandler", message), "unknown_handler")
 
@@ -208,9 +208,7 @@ class Outcomes:
     def _burial(self, reason: Reason, error: ErrorInfo, attempts: int) -> Burial:
         return Burial(reason, error, attempts, self._worker_id, self.now_ms())
 
-    def _failure_result(
-        self, claimed: ClaimedJob, error: ErrorInfo, attempts: int
-    ) -> StoredResult:
+    def _failure_result(self, claimed: ClaimedJob, error: ErrorInfo, attempts: int) -> StoredResult:
         job = claimed.job
         json = encode_result(job, self._attempt(claimed, attempts), "failed", error=error)
         return StoredResult(job.id, json, self._policy_of(claimed).result_ttl_ms, job.reply_to)

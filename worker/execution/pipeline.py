@@ -16,6 +16,7 @@ from worker.execution.outcomes import Outcomes
 from worker.jobs.job import decode
 from worker.jobs.outcome import Outcome
 
+
 class Pipeline:
     """One for a process. `wait_alone` makes a suspect wait until no other job is held."""
 

@@ -112,8 +112,9 @@ class ExchangeLoop:
     async def _exchange(self, limit: int, fresh: list[ClaimedJob]) -> list[ClaimedJob]:
         began = time.monotonic()
         with self.held.sending() as sent, self._slots.take(limit) as taken:
+            outcomes = [job.outcome for job in sent if job.outcome is not None]
             try:
-                answer = await self.queue.send([job.outcome for job in sent], limit)
+                answer = await self.queue.send(outcomes, limit)
             finally:
                 self._tasks.start(fresh)  # Redis works on this exchange while these begin
             reply = await answer

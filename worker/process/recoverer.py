@@ -80,7 +80,7 @@ class Recoverer:
             )
 
     async def _give_back(self, queue: Queue, worker_id: str, jobs: list[bytes]) -> int:
-        """Take these jobs out of the dead worker's list, in one step. Return how many were there."""
+        """Take these jobs out of the dead worker's list, in one step. Return how many it held."""
         outcomes = [self._parts.outcomes.after_crash(raw, queue.keys) for raw in jobs]
         reply = await queue.recover(worker_id, outcomes)
         return 0 if reply.live else len(outcomes) - len(reply.refused)

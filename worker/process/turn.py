@@ -1,4 +1,4 @@
-"""What one turn of the exchange loop does: decided from plain facts, without clock, socket or loop."""
+"""What one turn of the exchange loop does: decided from plain facts alone."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -11,7 +11,7 @@ class Facts:
     # Whether Redis's active list is known to hold what we believe. Not so at the start, after a
     # reply that did not arrive, and after the lease ended.
     reconciled: bool
-    # Whether a blocking read is under way. It may bring a job, so nothing else is claimed beside it.
+    # Whether a blocking read is under way. It may bring a job, so nothing is claimed beside it.
     reading: bool
     # How many outcomes wait to be recorded.
     unsent: int
