@@ -81,7 +81,7 @@ def test_what_a_partitioned_worker_sends_too_late_is_refused(
         taken_over = result(r, "1")
         assert (taken_over["worker"] != first, taken_over["result"]) == (True, "run 2")
         proxy.pause(False)
-        wait_until(lambda: "A result was not recorded" in apart.log)
+        wait_until(lambda: "no longer this worker" in apart.log)
         wait_until(lambda: first in worker_ids(r))
         assert result(r, "1") == taken_over
         wait_settled(r)
