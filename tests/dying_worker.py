@@ -7,7 +7,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import redis
@@ -43,7 +43,7 @@ def after_the_claim() -> None:
 
 
 def before_the_config() -> None:
-    async def load(_: ConfigStore, keys: Mapping[str, bool]) -> Any:
+    async def load(_: ConfigStore, key: str, *, confirm_absence: bool = False) -> Any:
         _die()
 
     ConfigStore.load = load  # type: ignore[method-assign]

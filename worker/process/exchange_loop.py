@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
+import anyio
 from anyio.abc import TaskGroup
 from redis.exceptions import RedisError
 
@@ -267,7 +268,9 @@ class Pump:
             elif self._executor.is_suspect(entry.job):
                 self._set_aside(entry)
             else:
-                item = self._config.remembered(entry.job.config, sure=entry.job.names_config)
+                item = self._config.remembered(
+                    entry.job.config, confirm_absence=entry.job.names_config
+                )
                 if item is None:
                     to_load.append(entry)
                 else:
@@ -281,7 +284,17 @@ class Pump:
         wanted: dict[str, bool] = {}
         for run in runs:
             wanted[run.job.config] = wanted.get(run.job.config, False) or run.job.names_config
-        items = await self._config.load(wanted)
+        items: dict[str, ConfigItem | ConfigUnavailable] = {}
+
+        async def load(key: str, confirm_absence: bool) -> None:
+            try:
+                items[key] = await self._config.load(key, confirm_absence=confirm_absence)
+            except ConfigUnavailable as error:
+                items[key] = error
+
+        async with anyio.create_task_group() as group:
+            for key, confirm_absence in wanted.items():
+                group.start_soon(load, key, confirm_absence)
         failed = sum(isinstance(item, ConfigUnavailable) for item in items.values())
         for run in runs:
             item = items[run.job.config]
