@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Shared, Table
 from tests.support.dynamo_proxy import DynamoProxy
+from tests.support.table import Table
 from tests.support.waiting import wait_until
+from tests.support.worker_process import Shared
+
+pytestmark = pytest.mark.once
 
 APP = "tests.apps.config:app"
 SETTINGS = {

@@ -11,6 +11,8 @@ import pytest
 
 import worker
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(worker.__file__).parent
 FILES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in ROOT.rglob("*.py")
