@@ -105,7 +105,7 @@ class Slots:
         self._closed = True
 
     def reserve_for_suspect(self, on_change: Callable[[], None]) -> None:
-        """Claim nothing until `end_reservation`. `on_change` is called when slots are given back."""
+        """Claim nothing until `end_reservation`. `on_change` is called when slots come back."""
         self._reserved_for_suspect, self._on_change = True, on_change
 
     def end_reservation(self) -> None:
