@@ -15,7 +15,7 @@ from tests.chaos.faults import begun
 from tests.chaos.plan import plan
 from tests.chaos.work import Producer
 from tests.chaos.world import World, opened
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 MANY = 1000
 

@@ -8,7 +8,7 @@ import redis
 
 from tests.chaos.plan import PROCESS_FAULTS, Event
 from tests.chaos.world import World
-from tests.dynamo_proxy import error
+from tests.support.dynamo_proxy import error
 from worker.broker import scripts
 
 Fault = Callable[[World, int], Iterator[None]]
@@ -80,8 +80,8 @@ _loses("exchange", scripts.exchange._digest.encode(), b'"id"')
 _loses("blmove", b"BLMOVE", b'"id"')
 _loses("register", scripts.register._digest.encode())
 _loses("renew", scripts.renew._digest.encode())
-_loses("lapsed", scripts.lapsed._digest.encode())
-_loses("leave", scripts.leave._digest.encode())
+_loses("lapsed", scripts.expired_workers._digest.encode())
+_loses("leave", scripts.deregister._digest.encode())
 
 
 @_fault

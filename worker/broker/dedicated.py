@@ -10,8 +10,11 @@ as on redis-py's other side: that takes a third of the time.
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from redis.exceptions import ResponseError
+
+from worker.broker.reply import Reply
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -27,44 +30,85 @@ _LARGE = 6000
 
 
 class DedicatedConnection:
-    """Stands in for the client. Takes its connection out of the client's pool at the first command,
-    and gives it back with `close`. Who comes while it is in use goes through the pool.
+    """One connection with the client's `execute_command`, and `send`, which does half of it.
+
+    Takes its connection out of the client's pool at the first command, and gives it back with
+    `close`. While it is in use, other commands go through the pool.
     """
 
     def __init__(self, redis: "Redis") -> None:
         self._redis = redis
         self._connection: Any = None
-        self._in_use = False
+        self._in_use = False  # a write or a read is under way
+        self._unread: ref[Reply[Any]] | None = None  # written, and its reply not yet asked for
 
     async def execute_command(self, *command: Any) -> Any:
-        """Send a command, once, and give the reply. Raises redis.exceptions.RedisError."""
-        if self._in_use:
+        """Send a command, once, and return its reply. Raise redis.exceptions.RedisError."""
+        if self._is_taken:
             return await self._redis.execute_command(*command)  # type: ignore[no-untyped-call]
+        return await self._read(await self._write(command))
+
+    async def send(self, *command: Any) -> Reply[Any]:
+        """Write a command to the socket, once. Awaiting what is returned reads the reply.
+
+        A reply that is never read, or whose read fails or is cancelled, costs the connection: the
+        next command opens another. While this connection is in use, the command goes through the
+        pool, and is written only when its reply is awaited. Both steps raise
+        redis.exceptions.RedisError.
+        """
+        if self._is_taken:
+            return Reply(self._redis.execute_command, command)
+        reply: Reply[Any] = Reply(self._read, (await self._write(command),))
+        self._unread = ref(reply)
+        return reply
+
+    @property
+    def _is_taken(self) -> bool:
+        return self._in_use or (self._unread is not None and self._unread() is not None)
+
+    async def _write(self, command: tuple[Any, ...]) -> Any:
+        """Write a command; return the connection, on which its reply comes next."""
         self._in_use = True
         try:
             if self._connection is None:
                 self._connection = await self._redis.connection_pool.get_connection()  # type: ignore[no-untyped-call]
-            return await self._ask(self._connection, command)
-        finally:
-            self._in_use = False
-
-    async def _ask(self, connection: Any, command: tuple[Any, ...]) -> Any:
-        try:
+            elif self._unread is not None:
+                await self._disconnect()  # the next reply on it would be that of an earlier command
+            connection = self._connection
             await connection.connect()
             await connection.send_packed_command(packed(connection, command))
+        except BaseException:
+            await self._disconnect()  # half of a command may be written
+            raise
+        finally:
+            self._in_use = False
+        return connection
+
+    async def close(self) -> None:
+        """Give the connection back to the pool."""
+        if self._in_use or self._unread is not None:
+            await self._disconnect()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await self._redis.connection_pool.release(connection)
+
+    async def _read(self, connection: Any) -> Any:
+        self._unread, self._in_use = None, True
+        try:
             return await connection.read_response()
         except ResponseError:
             raise
         except BaseException:
-            # What comes later on this connection would answer the wrong command.
-            await connection.disconnect(nowait=True)
+            if connection is self._connection:
+                await self._disconnect()  # the reply may still come
             raise
+        finally:
+            self._in_use = False
 
-    async def close(self) -> None:
-        """Give the connection back to the pool."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            await self._redis.connection_pool.release(connection)
+    async def _disconnect(self) -> None:
+        self._unread = None
+        if self._connection is not None:
+            await self._connection.disconnect(nowait=True)
 
 
 def packed(connection: Any, command: tuple[Any, ...]) -> list[bytes]:

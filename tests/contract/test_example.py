@@ -1,0 +1,129 @@
+"""examples/webhooks.py, against an HTTP server that answers as the path says."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from examples.webhooks import Event, Tenant, deliver
+from tests.support.waiting import wait_until
+from worker.demo.receiver import is_genuine
+from worker.jobs.job import Job
+
+pytestmark = pytest.mark.once
+
+EXAMPLE = "examples.webhooks:app"
+EVENT = {"type": "order.paid", "data": {"order": 7}}
+SECRET = "between the two of us"
+
+
+class Answers(BaseHTTPRequestHandler):
+    """`/410` is answered with 410; `/429/204` with 429 at first, and with 204 from then on."""
+
+    protocol_version = "HTTP/1.1"
+    server: "Endpoint"
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        self.server.received.append((dict(self.headers), body))
+        turns = self.path.strip("/").split("/")
+        status = turns[min(len(self.server.received), len(turns)) - 1]
+        self.send_response(int(status))
+        self.send_header("content-length", "0")
+        self.send_header("retry-after", "0")
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+class Endpoint(ThreadingHTTPServer):
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Answers)
+        self.received: list[tuple[dict[str, str], bytes]] = []
+        self.connections = 0
+
+    def process_request(self, *arguments: Any) -> None:
+        self.connections += 1
+        super().process_request(*arguments)
+
+    def tenant(self, path: str, **policy: Any) -> dict[str, Any]:
+        url = f"http://127.0.0.1:{self.server_port}/{path}"
+        return {"endpoint": url, "secret": SECRET, "policy": policy}
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Endpoint]:
+    with Endpoint() as server:
+        thread = threading.Thread(target=server.serve_forever, args=[0.02])
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def outcome(start_worker, r, table) -> Any:
+    """Deliver to a tenant, and tell the result."""
+    start_worker(app=EXAMPLE, backoff_base=0.01)
+
+    def deliver_to(tenant: dict[str, Any], job_id: str = "1") -> Any:
+        table.put(f"tenant-{job_id}", **tenant)
+        job = {"id": job_id, "handler": "deliver", "payload": EVENT, "config": f"tenant-{job_id}"}
+        r.lpush("jobs", json.dumps(job))
+        return json.loads(wait_until(lambda: r.get(f"{{jobs}}:result:{job_id}")))
+
+    return deliver_to
+
+
+def test_an_event_arrives_signed_with_its_tenants_secret(outcome, endpoint) -> None:
+    result = outcome(endpoint.tenant("204"))
+    assert result["status"] == "succeeded"
+    assert result["result"]["status"] == 204
+    headers, body = endpoint.received[0]
+    assert json.loads(body) == EVENT
+    lowered = {name.lower(): value for name, value in headers.items()}
+    assert lowered["webhook-id"] == "1"
+    assert is_genuine(lowered, body, SECRET)
+    assert not is_genuine(lowered, body, "another")
+    assert not is_genuine(lowered, body + b" ", SECRET)
+
+
+def test_an_endpoint_that_is_gone_is_not_asked_again(outcome, endpoint, r) -> None:
+    assert outcome(endpoint.tenant("410"))["error"]["type"] == "Reject"
+    assert len(endpoint.received) == 1
+    assert json.loads(r.lindex("{jobs}:dead", 0))["reason"] == "rejected"
+
+
+@pytest.mark.parametrize("first", [429, 401, 503, 302])
+def test_what_may_be_mended_is_tried_again(outcome, endpoint, first) -> None:
+    result = outcome(endpoint.tenant(f"{first}/204"))
+    assert result["status"] == "succeeded"
+    assert result["attempts"] == 2
+
+
+def test_deliveries_share_a_connection_and_the_worker_closes_it(
+    start_worker, endpoint, r, table
+) -> None:
+    worker = start_worker(app=EXAMPLE)
+    table.put("acme", **endpoint.tenant("204"))
+    for number in range(5):
+        job = {"id": str(number), "handler": "deliver", "payload": EVENT, "config": "acme"}
+        r.lpush("jobs", json.dumps(job))
+        wait_until(lambda number=number: r.get(f"{{jobs}}:result:{number}"))
+    assert endpoint.connections == 1
+    assert worker.stop() == 0
+    assert "Unclosed" not in worker.log
+    assert "ResourceWarning" not in worker.log
+
+
+def test_the_handler_is_a_plain_function(endpoint) -> None:
+    job = Job()
+    job.id = "by-hand"
+    tenant = Tenant.model_validate(endpoint.tenant("204"))
+    answer = asyncio.run(deliver(Event.model_validate(EVENT), tenant, job))
+    assert answer["status"] == 204

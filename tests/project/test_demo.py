@@ -1,0 +1,167 @@
+"""`worker demo`, as a newcomer runs it: what it shows, that its commands work, and that it leaves
+nothing behind however it ends.
+"""
+
+import os
+import pty
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.waiting import wait_until
+
+ROOT = Path(__file__).parent.parent.parent
+MARK = "DEMO_UNDER_TEST"
+COMMAND = [sys.executable, "-m", "worker", "demo"]
+
+pytestmark = [
+    pytest.mark.once,
+    pytest.mark.skipif(
+        not Path("/proc/self/environ").exists(), reason="looks for processes in /proc"
+    ),
+]
+
+
+class Demo:
+    """A running demo. Its processes are known by its session, or a mark in their environment: the
+    workers have sessions of their own, and Valkey writes its title over its environment.
+    """
+
+    def __init__(self, *flags: str, folder: Path, terminal: bool = False) -> None:
+        self.mark = uuid.uuid4().hex
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("WORKER_", "AWS_"))}
+        given = {MARK: self.mark, "TERM": "xterm", "COLUMNS": "80", "TMPDIR": str(folder)}
+        self.environment = {**kept, **given}
+        self.text = ""
+        read, write = pty.openpty() if terminal else os.pipe()
+        self.process = subprocess.Popen(
+            [*COMMAND, *flags],
+            cwd=ROOT,
+            env=self.environment,
+            stdout=write,
+            stderr=write,
+            start_new_session=True,
+        )
+        os.close(write)
+        self._reader = threading.Thread(target=self._read, args=[read])
+        self._reader.start()
+
+    def _read(self, descriptor: int) -> None:
+        with open(descriptor, "rb", buffering=0) as stream:
+            try:
+                while chunk := stream.read(65536):
+                    self.text += chunk.decode(errors="replace")
+            except OSError:  # how a pseudo-terminal says that its other side is closed
+                pass
+
+    def wait_for(self, text: str) -> None:
+        wait_until(lambda: text in self.text or self.process.poll() is not None, 60, repr(text))
+        assert text in self.text, self.text
+
+    def children(self) -> list[str]:
+        """The commands of all living processes that the demo started, itself included."""
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                is_marked = f"{MARK}={self.mark}".encode() in (folder / "environ").read_bytes()
+                if is_marked or os.getsid(int(folder.name)) == self.process.pid:
+                    found.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+            except OSError:
+                continue  # it has just ended, or is another user's
+        return found
+
+    def end(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        wait_until(lambda: not self.children(), 20, "for the demo's processes to end")
+        self._reader.join()
+
+
+@pytest.fixture
+def start_demo(tmp_path) -> Iterator[Callable[..., Demo]]:
+    demos: list[Demo] = []
+
+    def start(*flags: str, terminal: bool = False) -> Demo:
+        demos.append(Demo(*flags, folder=tmp_path, terminal=terminal))
+        return demos[-1]
+
+    yield start
+    for demo in demos:
+        demo.end()
+
+
+def test_it_delivers_reports_and_keeps_its_servers_for_the_commands_it_names(start_demo) -> None:
+    demo = start_demo("--keep")
+    demo.wait_for("worker result umbrella-0001")
+    assert "\x1b" not in demo.text
+    rows = {row[0]: row[1:4] for row in map(str.split, demo.text.splitlines()) if len(row) > 5}
+    assert rows["all"][0] == "1,900"
+    assert rows["all"][2] == "100"
+    assert rows["umbrella"] == ["0", "0", "100"]
+    assert rows["initech"][0] == "300"
+    assert int(rows["initech"][1]) > 100
+    assert rows["hooli"][0] == "300"
+    assert re.search(r"after the edit initech has its first delivery", demo.text)
+    assert re.search(r"Throughput: 2,000 jobs in \d+\.\d s, \d+ a second", demo.text)
+    assert '"config": {"key": "initech", "version": 2, "stale": false}' in demo.text
+    assert '"type": "ConfigInvalid"' in demo.text
+
+    shown = demo.text[demo.text.index("The servers stay up") :].splitlines()
+    commands = [line.strip() for line in shown if line.startswith("  ")]
+    script = "\n".join(commands).replace("uv run worker", f"{sys.executable} -m worker")
+    done = subprocess.run(
+        ["sh", "-euc", script],
+        cwd=ROOT,
+        env=demo.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert '"status":"succeeded"' in re.sub(r"\s", "", done.stdout)
+    demo.process.send_signal(signal.SIGINT)
+    assert demo.process.wait(20) == 130
+    assert demo.children() == []
+
+
+def test_ctrl_c_in_a_terminal_stops_it_half_way_and_leaves_no_process(start_demo) -> None:
+    demo = start_demo(terminal=True)
+    demo.wait_for("failed attempts")
+    assert len(demo.children()) >= 6
+    demo.process.send_signal(signal.SIGINT)
+    assert demo.process.wait(20) == 130
+    assert demo.children() == []
+    demo.wait_for("nothing is left running")
+    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", demo.text).replace("\r", "\n").split("\n")
+    assert max(map(len, lines)) <= 80
+    assert any(line.startswith("  initech") and "━" in line for line in lines)
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGHUP, signal.SIGKILL])
+def test_it_leaves_no_process_when_it_ends_while_it_starts(start_demo, end, tmp_path) -> None:
+    demo = start_demo()
+    wait_until(lambda: any("valkey" in command for command in demo.children()))
+    demo.process.send_signal(end)
+    assert demo.process.wait(20) == (-end if end is signal.SIGKILL else 130)
+    wait_until(lambda: not demo.children())
+    assert end is signal.SIGKILL or list(tmp_path.iterdir()) == []
+
+
+def test_without_its_example_it_says_what_to_do(tmp_path) -> None:
+    shutil.copytree(ROOT / "worker", tmp_path / "worker")
+    done = subprocess.run(
+        COMMAND, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=30
+    )
+    assert done.returncode == 1
+    assert "clone the repository" in done.stderr
+    assert "Traceback" not in done.stderr
