@@ -158,6 +158,15 @@ def test_a_time_of_the_future_moves_down_to_the_start(ahead) -> None:
 # -- a result that is read -------------------------------------------------------------------------
 
 
+def test_fields_that_a_newer_worker_adds_are_left_out() -> None:
+    fields = json.loads(encode_result(JOB, ATTEMPT, "failed", error=ErrorInfo("E", "m", "t")))
+    read = Result.from_json(json.dumps(fields))
+    for part in (fields, fields["error"], fields["config"]):
+        part["of_tomorrow"] = 1
+    assert Result.from_json(json.dumps(fields)) == read
+    assert (read.error, read.id) == (ErrorInfo("E", "m", "t"), "x")
+
+
 def test_a_result_whose_numbers_were_written_as_floats_has_integers() -> None:
     fields = json.loads(encode_result(JOB, ATTEMPT, "succeeded", result=1.0))
     fields |= {"attempts": 2.0, "enqueued_at": 5.0, "started_at": 7.0, "finished_at": 9.0}
