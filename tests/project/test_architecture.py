@@ -25,7 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "runtime": set(),
     "jobs": {"errors"},
-    "app": {"errors"},
+    "app": {"errors", "jobs"},
     "settings": {"errors", "jobs"},
     # one room for each thing that is talked to, and one for what decides
     "broker": {"errors", "runtime", "jobs", "settings"},
