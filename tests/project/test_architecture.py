@@ -21,7 +21,7 @@ FILES = {
 MAY_IMPORT: dict[str, set[str]] = {
     # plain data
     "errors": set(),
-    "runtime": set(),
+    "runtime": {"errors"},
     "jobs": {"errors"},
     "app": {"errors"},
     "settings": {"errors", "jobs"},
@@ -30,7 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": {"errors", "runtime", "jobs", "settings"},
     "execution": {"errors", "runtime", "jobs", "app"},
     # what users open
-    "connections": {"errors", "settings", "broker", "config"},
+    "connections": {"errors", "runtime", "settings", "broker", "config"},
     "client": {"errors", "runtime", "jobs", "settings", "broker", "connections"},
     # the worker process
     "process": {

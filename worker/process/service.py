@@ -113,7 +113,7 @@ class Service:
 
     def _pump(self, connections: Connections, name: str) -> Pump:
         return Pump(
-            Queue(connections.redis, name, self.worker, self._clock),
+            Queue(connections.broker, name, self.worker, self._clock),
             self._holdings,
             self._executor,
             connections.config,
