@@ -23,7 +23,7 @@ FILES = {
 MAY_IMPORT: dict[str, set[str]] = {
     # plain data
     "errors": set(),
-    "runtime": set(),
+    "runtime": {"errors"},
     "jobs": {"errors"},
     "app": {"errors", "jobs"},
     "settings": {"errors", "jobs"},
@@ -32,7 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": {"errors", "runtime", "jobs", "settings"},
     "execution": {"errors", "runtime", "jobs", "app"},
     # what users open
-    "connections": {"errors", "settings", "broker", "config"},
+    "connections": {"errors", "runtime", "settings", "broker", "config"},
     "client": {"errors", "runtime", "jobs", "settings", "broker", "connections"},
     # the worker process
     "process": {
