@@ -63,7 +63,7 @@ class BoundHandler:
         if item.attributes is not None:
             info = {"key": item.key, "version": item.version, "stale": False}
             stale_info = {**info, "stale": True}
-        policy, problem, value = self.policy, None, item.plain if self._plain else None
+        policy, problem, value = self.policy, item.problem, item.plain if self._plain else None
         try:
             if item.policy is not None:
                 policy = PolicyChange.model_validate(item.policy).over(policy)
