@@ -41,6 +41,7 @@ class Settings(BaseSettings):
     config_ttl: AtLeastZero = 5.0
     config_max_stale: AtLeastZero = 3600.0
     config_cache_size: Count = 10_000
+    config_cache_bytes: Count = 256 * 1024 * 1024
 
     lease: Annotated[float, Field(ge=0.3, allow_inf_nan=False)] = 15.0
     grace_period: AtLeastZero = 25.0
