@@ -16,7 +16,8 @@ from worker.broker.dedicated import DedicatedConnection
 from worker.broker.result_waiter import ResultWaiter
 from worker.errors import NotOpen
 from worker.jobs.clock import RedisClock
-from worker.jobs.job import decode
+from worker.jobs.doubles import as_integer
+from worker.jobs.job import INTEGER_FIELDS, decode
 from worker.jobs.keys import Keys
 from worker.jobs.result import Result
 from worker.runtime.home_loop import HomeLoop
@@ -200,6 +201,9 @@ class Client:
         size = 0
         for fields in jobs:
             job = dict(fields)
+            if not INTEGER_FIELDS.isdisjoint(job):
+                for name in INTEGER_FIELDS & job.keys():  # older workers refuse 1.7e12
+                    job[name] = as_integer(job[name])
             if job.get("id") is None:
                 job["id"] = next(self._new_ids)
             if job.get("enqueued_at") is None:

@@ -30,11 +30,12 @@ from redis.asyncio import Redis
 from tests.support.servers import RedisServer
 from worker.broker import scripts
 from worker.broker.queue import Exchange, Queue
-from worker.execution.executor import Executor, JobDefaults
+from worker.execution.defaults import JobDefaults
+from worker.execution.outcomes import Outcomes
 from worker.jobs.clock import RedisClock
 from worker.jobs.job import continued, decode
 from worker.jobs.keys import Keys
-from worker.jobs.outcome import Outcome, bury, finish, later, requeue
+from worker.jobs.outcome import Burial, Outcome, StoredResult, bury, finish, later, requeue
 from worker.jobs.policy import Policy
 from worker.jobs.result import ErrorInfo
 
@@ -117,7 +118,7 @@ class Model(RuleBasedStateMachine):
         self.look = redis.Redis(port=self.server.port)
         self.look.flushall()
         self.clock = RedisClock()
-        self.executor = Executor({}, JobDefaults(Policy(), 10**6, 10**6, 3), "model", self.clock, 1)
+        self.outcomes = Outcomes(JobDefaults(Policy(), 10**6, 10**6, 3), "model", self.clock)
         self.pushed: Counter[str] = Counter()
         self.all: list[Worker] = []
         self.crew = [self._born() for _ in range(3)]
@@ -235,7 +236,7 @@ class Model(RuleBasedStateMachine):
         holding = [worker for worker in self.all if worker.name in self.state.active]
         dead = holding[which % len(holding)]
         page = self.run(self.crew[who].queue.active(dead.name, first, count))
-        outcomes = [self.executor.after_crash(raw, KEYS) for raw in page]
+        outcomes = [self.outcomes.after_crash(raw, KEYS) for raw in page]
         self.plans.append(Plan(self.crew[who], dead, tuple(outcomes)))
 
     @precondition(lambda self: self.plans)
@@ -365,7 +366,7 @@ class Model(RuleBasedStateMachine):
         while True:
             self.state = self._read()
             page = self.run(recoverer.queue.active(dead.name, 0, 100))
-            outcomes = [self.executor.after_crash(raw, KEYS) for raw in page]
+            outcomes = [self.outcomes.after_crash(raw, KEYS) for raw in page]
             reply = self._recover(Plan(recoverer, dead, tuple(outcomes)))
             assert not reply.live
             if not reply.held:
@@ -417,18 +418,8 @@ def _outcome(op: str, raw: bytes) -> Outcome:
     result = json.dumps({"id": job.id, "status": "failed" if op == "bury" else "succeeded"})
     if op == "finish":
         return finish(raw, job, result.encode(), HOUR)
-    return bury(
-        raw,
-        "failed",
-        ErrorInfo("ValueError", "no"),
-        attempts=job.attempts + 1,
-        worker="w",
-        died_at=0,
-        result_id=job.id,
-        result=result.encode(),
-        ttl_ms=HOUR,
-        reply_to=job.reply_to,
-    )
+    burial = Burial("failed", ErrorInfo("ValueError", "no"), job.attempts + 1, "w", 0)
+    return bury(raw, burial, StoredResult(job.id, result.encode(), HOUR, job.reply_to))
 
 
 def test_no_interleaving_loses_a_job_or_settles_it_twice(redis_server: RedisServer) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NoReturn
 
 import redis
@@ -16,11 +16,11 @@ from worker.broker.queue import Exchange, Queue
 from worker.broker.reply import Reply
 from worker.config.store import ConfigStore
 from worker.execution.claimed_job import ClaimedJob
-from worker.execution.executor import Executor
+from worker.execution.handler_step import HandlerStep
 from worker.jobs.outcome import Outcome
 
 _send, _wait, _recover = Queue.send, Queue.wait, Queue.recover
-_execute = Executor.execute
+_run = HandlerStep.run
 
 
 def _die() -> NoReturn:
@@ -46,26 +46,26 @@ def after_the_claim() -> None:
 
 
 def before_the_config() -> None:
-    async def load(_: ConfigStore, keys: Mapping[str, bool]) -> Any:
+    async def load(_: ConfigStore, key: str, *, confirm_absence: bool = False) -> Any:
         _die()
 
     ConfigStore.load = load  # type: ignore[method-assign]
 
 
 def in_the_handler() -> None:
-    async def execute(executor: Executor, job: ClaimedJob) -> Outcome:
+    async def run(step: HandlerStep, job: ClaimedJob) -> Outcome | None:
         asyncio.get_running_loop().call_later(0.05, _die)
-        return await _execute(executor, job)
+        return await _run(step, job)
 
-    Executor.execute = execute  # type: ignore[method-assign]
+    HandlerStep.run = run  # type: ignore[method-assign]
 
 
 def between_outcome_and_settle() -> None:
-    async def execute(executor: Executor, job: ClaimedJob) -> Outcome:
-        await _execute(executor, job)
+    async def run(step: HandlerStep, job: ClaimedJob) -> Outcome | None:
+        await _run(step, job)
         _die()
 
-    Executor.execute = execute  # type: ignore[method-assign]
+    HandlerStep.run = run  # type: ignore[method-assign]
 
 
 def before_the_settle_is_sent() -> None:
