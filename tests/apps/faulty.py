@@ -3,19 +3,19 @@
 from typing import Any
 
 from worker import App
-from worker.execution.executor import Executor
+from worker.execution.outcomes import Outcomes
 
 app = App()
-sound = Executor._succeeded
+sound = Outcomes.succeeded
 
 
-def stumble(self: Executor, run: Any, value: Any) -> Any:
+def stumble(self: Outcomes, run: Any, value: Any) -> Any:
     if value == "stumble":
         raise RuntimeError("a fault of the worker's own")
     return sound(self, run, value)
 
 
-Executor._succeeded = stumble  # type: ignore[method-assign]
+Outcomes.succeeded = stumble  # type: ignore[method-assign]
 
 
 @app.handler(max_attempts=2, backoff={"base": 0})

@@ -1,8 +1,8 @@
 """The Lua scripts against every interleaving that Hypothesis can think of, on a real Redis.
 
-Workers are driven through `worker.queue.Queue`, one call at a time: the scripts are atomic, so that
-any interleaving of calls is one that real workers can bring about. A call may be done with its
-reply lost, be done again later as a request that was held on its way, or be planned on what was
+Workers are driven through `worker.broker.queue.Queue`, one call at a time: the scripts are atomic,
+so that any interleaving of calls is one that real workers can bring about. A call may be done with
+its reply lost, be done again later as a request that was held on its way, or be planned on what was
 read before something else happened. `MODEL_EXAMPLES=5000 uv run pytest --timeout=0` of this file
 looks further than the suite does.
 """
@@ -30,11 +30,12 @@ from redis.asyncio import Redis
 from tests.support.servers import RedisServer
 from worker.broker import scripts
 from worker.broker.queue import Exchange, Queue
-from worker.execution.executor import Executor, JobDefaults
+from worker.execution.defaults import JobDefaults
+from worker.execution.outcomes import Outcomes
 from worker.jobs.clock import RedisClock
 from worker.jobs.job import continued, decode
 from worker.jobs.keys import Keys
-from worker.jobs.outcome import Outcome, bury, finish, later, requeue
+from worker.jobs.outcome import Burial, Outcome, StoredResult, bury, finish, later, requeue
 from worker.jobs.policy import Policy
 from worker.jobs.result import ErrorInfo
 
@@ -117,7 +118,7 @@ class Model(RuleBasedStateMachine):
         self.look = redis.Redis(port=self.server.port)
         self.look.flushall()
         self.clock = RedisClock()
-        self.executor = Executor({}, JobDefaults(Policy(), 10**6, 10**6, 3), "model", self.clock, 1)
+        self.outcomes = Outcomes(JobDefaults(Policy(), 10**6, 10**6, 3), "model", self.clock)
         self.pushed: Counter[str] = Counter()
         self.all: list[Worker] = []
         self.crew = [self._born() for _ in range(3)]
@@ -211,7 +212,7 @@ class Model(RuleBasedStateMachine):
     def worker_leaves(self, who: int) -> None:
         worker = self.crew[who]
         held = self.state.active.get(worker.name, [])
-        assert self.run(worker.queue.leave()) == len(held)
+        assert self.run(worker.queue.deregister()) == len(held)
         after = self._read()
         assert after.pending == self.state.pending + held
         assert worker.name.encode() not in after.leases
@@ -220,9 +221,11 @@ class Model(RuleBasedStateMachine):
     # -- what recoverers do --------------------------------------------------------------------
 
     @rule(who=who)
-    def lapsed(self, who: int) -> None:
+    def expired_workers(self, who: int) -> None:
         """A full scan finds every list that holds jobs without a live lease."""
-        found = {name for _ in range(2) for name in self.run(self.crew[who].queue.lapsed())}
+        found = {
+            name for _ in range(2) for name in self.run(self.crew[who].queue.expired_workers())
+        }
         assert {name for name in self.state.active if not self.state.is_live(name)} <= found
         assert not any(self.state.is_live(name) for name in found)
 
@@ -233,7 +236,7 @@ class Model(RuleBasedStateMachine):
         holding = [worker for worker in self.all if worker.name in self.state.active]
         dead = holding[which % len(holding)]
         page = self.run(self.crew[who].queue.active(dead.name, first, count))
-        outcomes = [self.executor.after_crash(raw, KEYS) for raw in page]
+        outcomes = [self.outcomes.after_crash(raw, KEYS) for raw in page]
         self.plans.append(Plan(self.crew[who], dead, tuple(outcomes)))
 
     @precondition(lambda self: self.plans)
@@ -279,7 +282,7 @@ class Model(RuleBasedStateMachine):
         for worker in self.all[:-1]:
             self.look.zadd(KEYS.workers, {worker.name: 1}, xx=True)
         for _ in range(2):
-            for name in self.run(healer.queue.lapsed()):
+            for name in self.run(healer.queue.expired_workers()):
                 self._recover_all(healer, next(w for w in self.all if w.name == name))
         self.every_job_is_in_one_place()
         assert set(self.state.leases) == {healer.name.encode()}
@@ -287,7 +290,7 @@ class Model(RuleBasedStateMachine):
         self.what_is_delayed_falls_due()
         jobs = self.run(healer.queue.exchange([], 10_000)).jobs
         self.run(healer.queue.exchange([_outcome("finish", raw) for raw in jobs], 0))
-        self.run(healer.queue.leave())
+        self.run(healer.queue.deregister())
         self.every_job_is_in_one_place()
         self.final_states_never_change()
         assert Counter(json.loads(raw)["id"] for raw in self.state.replies) == self.pushed
@@ -363,7 +366,7 @@ class Model(RuleBasedStateMachine):
         while True:
             self.state = self._read()
             page = self.run(recoverer.queue.active(dead.name, 0, 100))
-            outcomes = [self.executor.after_crash(raw, KEYS) for raw in page]
+            outcomes = [self.outcomes.after_crash(raw, KEYS) for raw in page]
             reply = self._recover(Plan(recoverer, dead, tuple(outcomes)))
             assert not reply.live
             if not reply.held:
@@ -415,18 +418,8 @@ def _outcome(op: str, raw: bytes) -> Outcome:
     result = json.dumps({"id": job.id, "status": "failed" if op == "bury" else "succeeded"})
     if op == "finish":
         return finish(raw, job, result.encode(), HOUR)
-    return bury(
-        raw,
-        "failed",
-        ErrorInfo("ValueError", "no"),
-        attempts=job.attempts + 1,
-        worker="w",
-        died_at=0,
-        result_id=job.id,
-        result=result.encode(),
-        ttl_ms=HOUR,
-        reply_to=job.reply_to,
-    )
+    burial = Burial("failed", ErrorInfo("ValueError", "no"), job.attempts + 1, "w", 0)
+    return bury(raw, burial, StoredResult(job.id, result.encode(), HOUR, job.reply_to))
 
 
 def test_no_interleaving_loses_a_job_or_settles_it_twice(redis_server: RedisServer) -> None:

@@ -80,8 +80,8 @@ _loses("exchange", scripts.exchange._digest.encode(), b'"id"')
 _loses("blmove", b"BLMOVE", b'"id"')
 _loses("register", scripts.register._digest.encode())
 _loses("renew", scripts.renew._digest.encode())
-_loses("lapsed", scripts.lapsed._digest.encode())
-_loses("leave", scripts.leave._digest.encode())
+_loses("lapsed", scripts.expired_workers._digest.encode())
+_loses("leave", scripts.deregister._digest.encode())
 
 
 @_fault

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import redis
 
-from tests.support.fuzz import MAX_JOB_BYTES, an_executor, buried_bytes, check, fuzz
+from tests.support.fuzz import MAX_JOB_BYTES, a_pipeline, buried_bytes, check, fuzz
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.once
@@ -19,7 +19,7 @@ BATCH = 500
 
 
 def test_thousands_of_entries_become_a_run_or_an_outcome_with_their_bytes_intact() -> None:
-    seen = fuzz(5_000, 1, partial(check, an_executor()))
+    seen = fuzz(5_000, 1, partial(check, a_pipeline()))
     assert set(seen) == {"run", "bury", "later", "finish"}
     assert min(seen.values()) > 100
 

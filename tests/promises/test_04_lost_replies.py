@@ -9,12 +9,13 @@ import redis
 from tests.support.producer import Producer, job
 from tests.support.redis_proxy import RedisProxy
 from tests.support.waiting import wait_until
-from worker import Client, Settings, scripts
+from worker import Client, Settings
+from worker.broker import scripts
 
 APP = "tests.apps.promises:app"
 EXCHANGE = scripts.exchange._digest.encode()
 REGISTER = scripts.register._digest.encode()
-LEAVE = scripts.leave._digest.encode()
+LEAVE = scripts.deregister._digest.encode()
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def test_jobs_whose_claim_was_never_heard_of_run_once(start_worker, r, producer,
     worker = start_worker(app=APP, redis_url=proxy.url, concurrency=20)
     assert_each_ran_once(producer, ids)
     assert lost.is_set()
-    assert "were claimed without our hearing of it" in worker.log
+    assert "whose reply was lost; runs now" in worker.log
 
 
 def test_a_job_whose_blocking_read_was_never_heard_of_runs_once(

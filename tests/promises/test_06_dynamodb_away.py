@@ -297,10 +297,10 @@ def test_wrong_credentials_are_told_apart_from_an_outage(
     with dynamo_proxy.answering(lambda *_: (500, error("InternalServerError"))):
         raw = producer.push_raw(job("echo", id="1", config="any"))
         wait_until(lambda: r.zrange("{jobs}:scheduled", 0, -1) == [raw])
-        assert "Someone has to mend this" not in worker.log
+        assert "An operator has to fix this" not in worker.log
     with dynamo_proxy.answering(lambda *_: (400, error(kind))):
-        wait_until(lambda: "Someone has to mend this" in worker.log)
-    (line,) = [line for line in worker.log.splitlines() if "Someone has to mend" in line]
+        wait_until(lambda: "An operator has to fix this" in worker.log)
+    (line,) = [line for line in worker.log.splitlines() if "An operator has to fix" in line]
     assert kind in line
     assert told in line
     assert producer.dead() == []
@@ -313,7 +313,7 @@ def test_a_deleted_table_is_told_apart_and_its_jobs_wait(start, r, producer, tab
     raw = producer.push_raw(job("echo", id="1", config="k"))
     wait_until(lambda: "there is no such table" in worker.log)
     wait_until(lambda: r.zrange("{jobs}:scheduled", 0, -1) == [raw])
-    assert "Someone has to mend this" in worker.log
+    assert "An operator has to fix this" in worker.log
     table.create()
     table.put("k", width=2)
     assert producer.result("1")["result"]["config"] == {"width": 2}

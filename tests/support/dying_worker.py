@@ -6,20 +6,21 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NoReturn
 
 import redis
 
 from worker.__main__ import main
 from worker.broker.queue import Exchange, Queue
+from worker.broker.reply import Reply
 from worker.config.store import ConfigStore
-from worker.execution.claimed_job import Run
-from worker.execution.executor import Executor
+from worker.execution.claimed_job import ClaimedJob
+from worker.execution.handler_step import HandlerStep
 from worker.jobs.outcome import Outcome
 
-_exchange, _wait, _recover, _leave = Queue.exchange, Queue.wait, Queue.recover, Queue.leave
-_execute = Executor.execute
+_send, _wait, _recover = Queue.send, Queue.wait, Queue.recover
+_run = HandlerStep.run
 
 
 def _die() -> NoReturn:
@@ -30,61 +31,64 @@ def _die() -> NoReturn:
 def after_the_claim() -> None:
     """The jobs stand in the active list, and nobody has looked at them."""
 
-    async def exchange(queue: Queue, outcomes: Sequence[Outcome], limit: int) -> Exchange:
-        reply = await _exchange(queue, outcomes, limit)
-        return _die() if reply.jobs else reply
+    async def send(queue: Queue, outcomes: Sequence[Outcome], limit: int) -> Awaitable[Exchange]:
+        return Reply(receive, (await _send(queue, outcomes, limit),))
+
+    async def receive(reply: Awaitable[Exchange]) -> Exchange:
+        exchange = await reply
+        return _die() if exchange.jobs else exchange
 
     async def wait(queue: Queue, seconds: float) -> bytes | None:
         job = await _wait(queue, seconds)
         return _die() if job else job
 
-    Queue.exchange, Queue.wait = exchange, wait  # type: ignore[method-assign]
+    Queue.send, Queue.wait = send, wait  # type: ignore[method-assign]
 
 
 def before_the_config() -> None:
-    async def load(_: ConfigStore, keys: Mapping[str, bool]) -> Any:
+    async def load(_: ConfigStore, key: str, *, confirm_absence: bool = False) -> Any:
         _die()
 
     ConfigStore.load = load  # type: ignore[method-assign]
 
 
 def in_the_handler() -> None:
-    async def execute(executor: Executor, run: Run) -> Outcome:
+    async def run(step: HandlerStep, job: ClaimedJob) -> Outcome | None:
         asyncio.get_running_loop().call_later(0.05, _die)
-        return await _execute(executor, run)
+        return await _run(step, job)
 
-    Executor.execute = execute  # type: ignore[method-assign]
+    HandlerStep.run = run  # type: ignore[method-assign]
 
 
 def between_outcome_and_settle() -> None:
-    async def execute(executor: Executor, run: Run) -> Outcome:
-        await _execute(executor, run)
+    async def run(step: HandlerStep, job: ClaimedJob) -> Outcome | None:
+        await _run(step, job)
         _die()
 
-    Executor.execute = execute  # type: ignore[method-assign]
+    HandlerStep.run = run  # type: ignore[method-assign]
 
 
 def before_the_settle_is_sent() -> None:
-    async def exchange(queue: Queue, outcomes: Sequence[Outcome], limit: int) -> Exchange:
-        return _die() if outcomes else await _exchange(queue, outcomes, limit)
+    async def send(queue: Queue, outcomes: Sequence[Outcome], limit: int) -> Awaitable[Exchange]:
+        return _die() if outcomes else await _send(queue, outcomes, limit)
 
-    Queue.exchange = exchange  # type: ignore[method-assign]
+    Queue.send = send  # type: ignore[method-assign]
 
 
 def after_the_settle_before_its_reply() -> None:
-    """The loop stands still from the moment that the command is sent, so that no reply is read."""
+    """The command is written, and its reply is never read."""
 
-    async def exchange(queue: Queue, outcomes: Sequence[Outcome], limit: int) -> Exchange:
-        under_way = asyncio.ensure_future(_exchange(queue, outcomes, limit))
+    async def send(queue: Queue, outcomes: Sequence[Outcome], limit: int) -> Awaitable[Exchange]:
+        reply = await _send(queue, outcomes, limit)
         if outcomes:
             with redis.Redis.from_url(os.environ["WORKER_REDIS_URL"]) as r:
                 key = queue.keys.result(outcomes[0].result_id or "")
-                while not under_way.done() and not r.exists(key):  # noqa: ASYNC110
+                while not r.exists(key):  # noqa: ASYNC110
                     await asyncio.sleep(0)
             _die()
-        return await under_way
+        return reply
 
-    Queue.exchange = exchange  # type: ignore[method-assign]
+    Queue.send = send  # type: ignore[method-assign]
 
 
 def in_recovery_before_anything_went_back() -> None:
@@ -110,10 +114,10 @@ def in_recovery_before_the_dead_one_is_forgotten() -> None:
 
 
 def before_leaving() -> None:
-    async def leave(_: Queue) -> int:
+    async def deregister(_: Queue) -> int:
         _die()
 
-    Queue.leave = leave  # type: ignore[method-assign]
+    Queue.deregister = deregister  # type: ignore[method-assign]
 
 
 STEPS: tuple[Callable[[], None], ...] = (

@@ -1,17 +1,18 @@
-"""One connection kept for commands that mostly come one at a time: sent and answered with nothing
-between.
+"""A dedicated connection that bypasses redis-py's pool.
 
-The way through redis-py's pool costs as much CPU again as the command itself, and a lone job waits
-for it at each end. What is often used and rarely shared keeps its connection instead.
+The second of three layers over redis-py's private parts, for commands that mostly come one at a
+time: exchanges, blocking reads, a producer's pushes. Taking a connection from the pool and giving
+it back costs as much CPU as the command itself, and a lone job waits for it twice.
 
-The asyncio side of redis-py packs commands in Python. Here hiredis does it where it is installed,
-as on redis-py's other side: that takes a third of the time.
+Commands are packed by hiredis where it is installed, in a third of the time: redis-py's asyncio
+side packs them in Python.
 """
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
-from redis.exceptions import ResponseError
+from worker.broker.reply import Reply
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -22,53 +23,87 @@ try:
 except ImportError:
     _pack = None
 
-# Bytes. hiredis copies each argument twice, redis-py none that is larger than this.
+# Bytes. hiredis copies each argument twice; redis-py copies none that is larger than this.
 _LARGE = 6000
 
 
 class DedicatedConnection:
-    """Stands in for the client. Takes its connection out of the client's pool at the first command,
-    and gives it back with `close`. Who comes while it is in use goes through the pool.
+    """One connection with the client's `execute_command`, and with `send`, its first half.
+
+    Takes its connection out of the client's pool at the first command, and gives it back with
+    `close`. While it is in use, other commands go through the pool.
     """
 
     def __init__(self, redis: "Redis") -> None:
         self._redis = redis
         self._connection: Any = None
-        self._in_use = False
+        self._in_use = False  # a write or a read is under way
+        self._unread: ref[Reply[Any]] | None = None  # written, and its reply not yet asked for
 
     async def execute_command(self, *command: Any) -> Any:
-        """Send a command, once, and give the reply. Raises redis.exceptions.RedisError."""
-        if self._in_use:
+        """Send a command, once, and return its reply. Raise redis.exceptions.RedisError."""
+        if self._is_taken:
             return await self._redis.execute_command(*command)  # type: ignore[no-untyped-call]
-        self._in_use = True
-        try:
-            if self._connection is None:
-                self._connection = await self._redis.connection_pool.get_connection()  # type: ignore[no-untyped-call]
-            return await self._ask(self._connection, command)
-        finally:
-            self._in_use = False
+        return await self._read(await self._write(command))
 
-    async def _ask(self, connection: Any, command: tuple[Any, ...]) -> Any:
-        try:
-            await connection.connect()
-            await connection.send_packed_command(packed(connection, command))
-            return await connection.read_response()
-        except ResponseError:
-            raise
-        except BaseException:
-            # What comes later on this connection would answer the wrong command.
-            await connection.disconnect(nowait=True)
-            raise
+    async def send(self, *command: Any) -> Reply[Any]:
+        """Write a command to the socket, once. Awaiting what is returned reads the reply.
+
+        A reply that is never read, or whose read fails or is cancelled, costs the connection: the
+        next command opens another. While this connection is in use, the command goes through the
+        pool, and is written only when its reply is awaited. Both steps raise
+        redis.exceptions.RedisError.
+        """
+        if self._is_taken:
+            return Reply(self._redis.execute_command, command)
+        reply: Reply[Any] = Reply(self._read, (await self._write(command),))
+        self._unread = ref(reply)
+        return reply
 
     async def close(self) -> None:
         """Give the connection back to the pool."""
+        if self._in_use or self._unread is not None:
+            await self._disconnect()
         connection, self._connection = self._connection, None
         if connection is not None:
             await self._redis.connection_pool.release(connection)
 
+    @property
+    def _is_taken(self) -> bool:
+        return self._in_use or (self._unread is not None and self._unread() is not None)
+
+    # redis-py itself disconnects where a write or a read fails, or is cancelled half-way.
+
+    async def _write(self, command: tuple[Any, ...]) -> Any:
+        """Write a command; return the connection, on which its reply comes next."""
+        self._in_use = True
+        try:
+            if self._connection is None:
+                self._connection = await self._redis.connection_pool.get_connection()  # type: ignore[no-untyped-call]
+            elif self._unread is not None:
+                await self._disconnect()  # the next reply on it would be that of an earlier command
+            connection = self._connection
+            await connection.connect()
+            await connection.send_packed_command(packed(connection, command))
+        finally:
+            self._in_use = False
+        return connection
+
+    async def _read(self, connection: Any) -> Any:
+        self._unread, self._in_use = None, True
+        try:
+            return await connection.read_response()
+        finally:
+            self._in_use = False
+
+    async def _disconnect(self) -> None:
+        self._unread = None
+        if self._connection is not None:
+            await self._connection.disconnect(nowait=True)
+
 
 def packed(connection: Any, command: tuple[Any, ...]) -> list[bytes]:
-    """A command as this connection sends it."""
+    """Return a command as bytes for this connection's socket."""
     if _pack and not any(type(part) is bytes and len(part) > _LARGE for part in command):
         return [_pack(command)]
     packed: list[bytes] = connection.pack_command(*command)

@@ -1,15 +1,18 @@
-"""Every Redis command of a worker: wait, exchange, lease. Redis decides; this only asks.
+"""Every Redis command of a worker: exchange, blocking read, lease, recovery. Redis decides.
 
-A command is sent once. A reply that does not arrive leaves open whether Redis did it, and every
-script is safe to repeat; who claims must look into the active list afterwards (`register`).
+Each command is sent once. When its reply does not arrive, whether Redis did it is unknown. Every
+script is safe to repeat. After a lost claim, `register` returns what the active list holds.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from redis.exceptions import NoScriptError
+
 from worker.broker import scripts
 from worker.broker.dedicated import DedicatedConnection
+from worker.broker.reply import Reply
 from worker.jobs.clock import RedisClock
 from worker.jobs.keys import Keys
 from worker.jobs.outcome import Outcome
@@ -17,16 +20,20 @@ from worker.jobs.outcome import Outcome
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-# One claim takes no more than this and the job that goes past it, so that jobs of the largest
-# size do not come a hundred at a time.
+# Bytes. A claim stops at the job that goes past this, so that a hundred of the largest jobs do not
+# arrive at once.
 CLAIM_BYTES = 16 * 1024 * 1024
-_SCAN_PAGE = 500
+_SCAN_PAGE = 500  # keys that Redis looks at in one step of a scan
 
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """What came of one turn. `next_due` is in ms, -1 for none; `complaints` are what Redis said
-    where it would not push a result to its job's `reply_to`, by the outcome's index.
+    """The reply to one exchange.
+
+    `live` is whether the lease is, `held` the length of the active list now, `next_due` in how many
+    ms the next scheduled job is due (-1 for none). `refused` are the indexes of outcomes whose job
+    was no longer in the active list. `complaints` are Redis's errors where a result could not be
+    pushed to its `reply_to` or published, by the outcome's index. `jobs` are claimed, oldest first.
     """
 
     live: bool
@@ -38,17 +45,17 @@ class Exchange:
 
 
 class Queue:
-    """One queue, as the worker `worker` sees it. All methods raise redis.exceptions.RedisError."""
+    """One queue, as one worker sees it. All methods raise redis.exceptions.RedisError."""
 
-    def __init__(self, redis: "Redis", name: str, worker: str, clock: RedisClock) -> None:
+    def __init__(self, redis: "Redis", name: str, worker_id: str, clock: RedisClock) -> None:
         self._redis = redis
         self._waiting = DedicatedConnection(redis)
         self._exchanging = DedicatedConnection(redis)
-        self._worker = worker
+        self._worker_id = worker_id
         self._clock = clock
         self._scan_at = 0
         self.keys = Keys(name)
-        self._active = self.keys.active(worker)
+        self._active = self.keys.active(worker_id)
 
     @property
     def name(self) -> str:
@@ -56,42 +63,72 @@ class Queue:
         return self.keys.pending
 
     async def exchange(self, outcomes: Sequence[Outcome], limit: int) -> Exchange:
-        """Settle these outcomes and claim up to `limit` jobs, in one atomic step; one at a time."""
-        return await self._exchange(self._exchanging, self._worker, "owner", outcomes, limit)
+        """Record these outcomes and claim up to `limit` jobs, in one atomic step.
 
-    async def recover(self, worker: str, outcomes: Sequence[Outcome]) -> Exchange:
-        """Settle jobs of another worker, unless its lease is live; forget it once it holds none."""
-        return await self._exchange(self._redis, worker, "recoverer", outcomes, 0)
+        Wait for one exchange before the next, or they use connections of the pool.
+        """
+        return await (await self.send(outcomes, limit))
 
-    async def _exchange(
-        self,
-        redis: "Redis | DedicatedConnection",
-        worker: str,
-        caller: str,
-        outcomes: Sequence[Outcome],
-        limit: int,
-    ) -> Exchange:
+    async def send(self, outcomes: Sequence[Outcome], limit: int) -> Awaitable[Exchange]:
+        """Write an exchange to the socket. Awaiting what is returned reads its reply.
+
+        Redis works on it in between. An exchange whose reply is not read may have happened.
+        """
+        keys, arguments = self._exchange(self._worker_id, "owner", outcomes, limit)
+        sent = self._clock.sent()
+        reply = await self._exchanging.send(*scripts.exchange.command(keys, arguments))
+        return Reply(self._receive, (reply, sent, keys, arguments))
+
+    async def recover(self, worker_id: str, outcomes: Sequence[Outcome]) -> Exchange:
+        """Record outcomes for jobs of another worker, unless its lease is live.
+
+        A worker that holds no job any more is removed from the list of workers.
+        """
+        keys, arguments = self._exchange(worker_id, "recoverer", outcomes, 0)
+        sent = self._clock.sent()
+        return self._exchanged(await scripts.exchange(self._redis, keys, arguments), sent)
+
+    def _exchange(
+        self, worker_id: str, caller: str, outcomes: Sequence[Outcome], limit: int
+    ) -> tuple[list[Any], list[Any]]:
+        """Return the script's keys and arguments."""
         names = self.keys
-        active = names.active(worker)
+        active = names.active(worker_id)
         keys: list[Any] = [names.pending, active, names.workers, names.scheduled, names.dead]
-        arguments: list[Any] = [worker, caller, limit, CLAIM_BYTES]
+        arguments: list[Any] = [worker_id, caller, limit, CLAIM_BYTES]
         for outcome in outcomes:
             has_result = outcome.result_id is not None and outcome.result
             keys.append(names.result(outcome.result_id) if has_result else names.pending)  # type: ignore[arg-type]
             arguments += outcome.arguments
-        sent = self._clock.sent()
-        now, live, held, next_due, refused, told, jobs = await scripts.exchange(
-            redis, keys, arguments
-        )
+        return keys, arguments
+
+    async def _receive(
+        self, reply: Awaitable[Any], sent: float, keys: list[Any], arguments: list[Any]
+    ) -> Exchange:
+        try:
+            answer = await reply
+        except NoScriptError:
+            command = scripts.exchange.whole_command(keys, arguments)
+            answer = await self._exchanging.execute_command(*command)
+        return self._exchanged(answer, sent)
+
+    def _exchanged(self, answer: list[Any], sent: float) -> Exchange:
+        now, live, held, next_due, refused, complaints, jobs = answer
         self._clock.learn(now, sent)
-        complaints = {told[i] - 1: _text(told[i + 1]) for i in range(0, len(told), 2)}
-        return Exchange(live == 1, held, next_due, [i - 1 for i in refused], complaints, jobs)
+        return Exchange(
+            live == 1,
+            held,
+            next_due,
+            [index - 1 for index in refused],
+            {complaints[i] - 1: _text(complaints[i + 1]) for i in range(0, len(complaints), 2)},
+            jobs,
+        )
 
     async def wait(self, seconds: float) -> bytes | None:
-        """Claim one job, waiting for it; None when none came. Keep this below a second.
+        """Wait up to `seconds` for a job and claim it. Return None when none came.
 
-        Redis wakes the worker that waits longest, and only that one. Never cancel this: Redis may
-        have moved the job already.
+        Redis wakes the worker that has waited longest, and only that one. Never cancel this: Redis
+        may have moved the job already.
         """
         job: bytes | None = await self._waiting.execute_command(
             "BLMOVE", self.keys.pending, self._active, "RIGHT", "LEFT", seconds
@@ -99,56 +136,63 @@ class Queue:
         return job
 
     async def register(self, lease: float) -> list[bytes]:
-        """Take a lease of so many seconds, and tell what the active list holds, oldest first."""
+        """Take a lease of so many seconds. Return the jobs in the active list, oldest first."""
         sent = self._clock.sent()
         now, held = await scripts.register(
-            self._redis, [self._active, self.keys.workers], [self._worker, round(lease * 1000)]
+            self._redis, [self._active, self.keys.workers], [self._worker_id, round(lease * 1000)]
         )
         self._clock.learn(now, sent)
         jobs: list[bytes] = held
         return jobs
 
     async def renew(self, lease: float) -> int | None:
-        """Renew the lease by so many seconds, and tell how many jobs the active list holds; None
-        where the lease had ended.
+        """Renew the lease for so many seconds. Return the length of the active list; None where
+        the lease had ended.
         """
         sent = self._clock.sent()
         now, renewed, held = await scripts.renew(
-            self._redis, [self.keys.workers, self._active], [self._worker, round(lease * 1000)]
+            self._redis, [self.keys.workers, self._active], [self._worker_id, round(lease * 1000)]
         )
         self._clock.learn(now, sent)
         return held if renewed else None
 
-    async def leave(self) -> int:
-        """Give back all that the active list holds and hand in the lease; tells how many jobs."""
+    async def deregister(self) -> int:
+        """Give back every job of the active list and end the lease. Return how many jobs."""
         count: int = await scripts.deregister(
             self._redis,
             [self.keys.pending, self._active, self.keys.workers],
-            [self._worker],
+            [self._worker_id],
         )
         return count
 
-    async def lapsed(self) -> list[str]:
-        """The workers whose lease has ended, longest dead first.
+    async def expired_workers(self) -> list[str]:
+        """Return the ids of workers whose lease has ended, the one that ended first in front.
 
-        Looks at one more page of Redis's keys each time, for active lists that have no lease.
+        Each call also scans one more page of Redis's keys for active lists without any lease.
         """
         prefix = self.keys.active("")
         self._scan_at, found = await self._redis.scan(
             self._scan_at, match=f"{_escaped(prefix)}*", count=_SCAN_PAGE
         )
-        workers = [_text(key)[len(prefix) :] for key in found]
-        lapsed = await scripts.expired_workers(self._redis, [self.keys.workers, *found], workers)
-        return [_text(worker) for worker in lapsed]
+        owners = [_text(key)[len(prefix) :] for key in found]
+        expired = await scripts.expired_workers(self._redis, [self.keys.workers, *found], owners)
+        return [_text(worker_id) for worker_id in expired]
 
-    async def active(self, worker: str, first: int, count: int) -> list[bytes]:
-        """Some of what a worker's active list holds, newest first."""
-        key = self.keys.active(worker)
+    # Their names before; the callers in process/ change with the loop.
+    async def leave(self) -> int:  # noqa: D102
+        return await self.deregister()
+
+    async def lapsed(self) -> list[str]:  # noqa: D102
+        return await self.expired_workers()
+
+    async def active(self, worker_id: str, first: int, count: int) -> list[bytes]:
+        """Return up to `count` jobs of a worker's active list from index `first`, newest first."""
+        key = self.keys.active(worker_id)
         page: Any = await self._redis.lrange(key, first, first + count - 1)
         return list(page)
 
     async def is_finished(self) -> bool:
-        """Whether nothing is pending, scheduled, or active anywhere."""
+        """Return whether no job is pending, scheduled, or active under any worker."""
         names = self.keys
         left: int = await scripts.count_unfinished(
             self._redis, [names.pending, names.scheduled, names.workers], [names.active("")]
@@ -161,5 +205,5 @@ def _text(value: bytes | str) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Text with nothing in it that SCAN would take for a pattern."""
+    """Escape what SCAN would take for a pattern."""
     return "".join(f"\\{char}" if char in "*?[]\\^" else char for char in text)

@@ -1,4 +1,4 @@
-"""The Lua scripts, each in its own file under `lua/`, and one way to run them."""
+"""The Lua scripts, each in its own file under `lua/`, and how they are run."""
 
 from hashlib import sha1
 from pathlib import Path
@@ -13,23 +13,31 @@ if TYPE_CHECKING:
 
 
 class Script:
-    """One script. Redis keeps it by its digest; where it has forgotten, it is sent whole again."""
+    """One script, run by its digest, and sent whole where Redis does not have it."""
 
     def __init__(self, name: str) -> None:
         self._source = (Path(__file__).parent / "lua" / f"{name}.lua").read_bytes()
         self._digest = sha1(self._source, usedforsecurity=False).hexdigest()
 
+    def command(self, keys: list[Any], arguments: list[Any]) -> tuple[Any, ...]:
+        """Return the command that runs it by its digest. Redis may answer NoScriptError."""
+        return "EVALSHA", self._digest, len(keys), *keys, *arguments
+
+    def whole_command(self, keys: list[Any], arguments: list[Any]) -> tuple[Any, ...]:
+        """Return the command that sends the script whole and runs it; NoScriptError asks for it.
+
+        That error is the answer before anything has run, so this runs the script once.
+        """
+        return "EVAL", self._source, len(keys), *keys, *arguments
+
     async def __call__(
         self, redis: "Redis | DedicatedConnection", keys: list[Any], arguments: list[Any]
     ) -> Any:
-        """Run it. Raises redis.exceptions.RedisError."""
+        """Run it and return its reply. Raise redis.exceptions.RedisError."""
         try:
-            return await redis.execute_command(
-                "EVALSHA", self._digest, len(keys), *keys, *arguments
-            )
+            return await redis.execute_command(*self.command(keys, arguments))
         except NoScriptError:
-            # Refused before it began, so that sending it again does nothing twice.
-            return await redis.execute_command("EVAL", self._source, len(keys), *keys, *arguments)
+            return await redis.execute_command(*self.whole_command(keys, arguments))
 
 
 exchange = Script("exchange")

@@ -25,6 +25,7 @@ from worker.cli.common import (
 
 if TYPE_CHECKING:
     from worker.config.table import ConfigTable
+    from worker.jobs.stored_attributes import StoredAttributes
     from worker.settings import Settings
 
 # A number of this many digits at most is written out, without an exponent.
@@ -44,8 +45,7 @@ def get(key: Key) -> None:
             item = await table.get(_checked(key))
         if item is None:
             return _tell_missing(key, settings)
-        _print(item, settings)
-        return 0
+        return 0 if _print(key, item, settings) else 1
 
     run(main)
 
@@ -88,11 +88,9 @@ def list_(as_json: JsonOption = False) -> None:
     async def main(settings: "Settings") -> int:
         async with _open_table(settings) as table:
             if as_json or not on_terminal():
-                async for item in table.scan():
-                    _print(item, settings)
-            else:
-                await _show(table)
-        return 0
+                printed = [_print(*item, settings) async for item in table.scan()]
+                return 0 if all(printed) else 1
+            return await _show(table)
 
     run(main)
 
@@ -165,18 +163,13 @@ def _parsed(text: bytes) -> dict[str, Any]:
 
 def _warn_of_policy(policy: Any) -> None:
     """Say at once what would bury every job of this config later."""
-    from pydantic import ValidationError  # noqa: PLC0415
-
-    from worker.execution.bound_handler import explain  # noqa: PLC0415
     from worker.jobs.config_item import plain  # noqa: PLC0415
-    from worker.jobs.policy import PolicyChange  # noqa: PLC0415
+    from worker.jobs.policy import policy_problems  # noqa: PLC0415
 
-    try:
-        PolicyChange.model_validate({} if policy is None else plain(policy))
-    except ValidationError as error:
-        complain(
-            f"written, but its jobs will be buried as config_invalid: {explain(error, 'policy')}"
-        )
+    problems = policy_problems({} if policy is None else plain(policy))
+    if problems:
+        why = "; ".join(map(str, problems))
+        complain(f"written, but its jobs will be buried as config_invalid: {why}")
 
 
 def _tell_missing(key: str, settings: "Settings") -> int:
@@ -184,21 +177,39 @@ def _tell_missing(key: str, settings: "Settings") -> int:
     return NOT_THERE
 
 
-def _print(item: dict[str, Any], settings: "Settings") -> None:
-    key = settings.config_key
-    typer.echo(_json({key: item[key], **item}).encode())
+def _print(key: str, item: "StoredAttributes", settings: "Settings") -> bool:
+    """Print the item; False where it holds what can't be used, of which one line says where."""
+    if item.problem is not None:
+        _complain_of(key, item)
+        return False
+    name = settings.config_key
+    typer.echo(_json({name: key, **item.exact()}).encode())
+    return True
 
 
-async def _show(table: "ConfigTable") -> None:
+def _complain_of(key: str, item: "StoredAttributes") -> None:
+    complain(f"the item {key!r} can't be used, nor shown: {item.problem}")
+
+
+async def _show(table: "ConfigTable") -> int:
     rows = new_table("Key", "Config", "Policy")
     count = 0
-    async for item in table.scan():
-        key, policy = item.pop(table.key_attribute), item.pop("policy", None)
-        add_row(rows, key, _json(item), "-" if policy is None else _json(policy))
+    unusable = []
+    async for key, item in table.scan():
         count += 1
-    if count:
+        if item.problem is not None:
+            unusable.append((key, item))
+            continue
+        attributes = item.exact()
+        del attributes[table.key_attribute]
+        policy = attributes.pop("policy", None)
+        add_row(rows, key, _json(attributes), "-" if policy is None else _json(policy))
+    if count > len(unusable):
         print_table(rows)
     typer.echo(f"{count:,} {'item' if count == 1 else 'items'} in table {table.name!r}")
+    for key, item in unusable:
+        _complain_of(key, item)
+    return 1 if unusable else 0
 
 
 def _json(value: Any) -> str:
@@ -208,10 +219,9 @@ def _json(value: Any) -> str:
     if isinstance(value, list):
         return f"[{','.join(map(_json, value))}]"
     if isinstance(value, set):
-        return _json(sorted(value, key=lambda item: getattr(item, "value", item)))
+        return _json(sorted(value))
     if isinstance(value, Decimal):
         return format(value, "f") if abs(value.adjusted()) < _PLAIN_DIGITS else str(value)
-    value = getattr(value, "value", value)  # boto3 wraps binary in an object of this attribute
     if isinstance(value, bytes):
         value = b64encode(value).decode()
     return json.dumps(value, ensure_ascii=False)

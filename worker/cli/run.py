@@ -109,3 +109,6 @@ def _log_to_stderr(level: str) -> None:
     # They name credentials' sources and endpoints at every start, and requests with their items.
     for name in ("botocore", "aiobotocore", "boto3", "asyncio"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # They log a traceback at each try to refresh credentials; an outage of config is logged once.
+    for name in ("aiobotocore.credentials", "aiobotocore.tokens"):
+        logging.getLogger(name).setLevel(logging.ERROR)

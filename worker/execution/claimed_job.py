@@ -1,39 +1,96 @@
-"""One claimed job on its way through this worker: plain data that the parts write down."""
+"""One claimed job on its way through this worker: the one value that owns its state."""
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Callable
 from enum import Enum
 from math import inf
+from typing import Any
 
 from worker.execution.bound_handler import BoundHandler, ConfigView
+from worker.jobs.config_item import ConfigItem
 from worker.jobs.job import Job
 from worker.jobs.keys import Keys
+from worker.jobs.outcome import Outcome
+
+
+class JobState(Enum):
+    """Where a claimed job stands. It only ever moves down this list, and may skip members."""
+
+    WAITING = "its handler has not begun: it waits for its config, a limit, or its first step"
+    RUNNING = "its handler runs"
+    STOPPING = "its handler was cancelled and cleans up; `stop_reason` says why"
+    DECIDED = "its outcome is known and waits to be recorded by Redis"
+    GONE = "recorded, given back, or owned by another worker"
 
 
 class StopReason(Enum):
-    """Why a run was stopped from outside."""
+    """Why the worker stopped a handler."""
 
     TIMEOUT = "over its time limit"
     LOST = "no longer this worker's"
     RETURNED = "given back"
 
 
-@dataclass(slots=True, eq=False)
 class ClaimedJob:
     """A job that this worker holds.
 
-    `started_at` is in ms on Redis's clock, `deadline` in seconds on the loop's, infinite before the
-    first step. `over` says that its outcome is decided, or that it is no longer ours.
+    `raw` is the job byte for byte as it stands in the active list. The pipeline fills in what it
+    learns, step by step: `job`, `handler`, `item` and `view` (its config), `arguments` (of the
+    handler), `started_at` (ms on Redis's clock). `deadline` is in seconds on the loop's clock.
+    `settle` takes the job and its outcome; None where there is nothing to record.
     """
 
-    raw: bytes
-    keys: Keys
+    __slots__ = (
+        "arguments",
+        "deadline",
+        "handler",
+        "item",
+        "job",
+        "keys",
+        "outcome",
+        "raw",
+        "settle",
+        "stale",
+        "started_at",
+        "state",
+        "stop_reason",
+        "task",
+        "view",
+    )
+
     job: Job
     handler: BoundHandler
-    view: ConfigView | None = None
-    stale: bool = False
-    started_at: int | None = None
-    deadline: float = inf
-    task: asyncio.Task[None] | None = None
-    verdict: StopReason | None = None
-    over: bool = False
+    arguments: dict[str, Any]
+
+    def __init__(
+        self,
+        raw: bytes,
+        keys: Keys,
+        settle: "Callable[[ClaimedJob, Outcome | None], None] | None" = None,
+    ) -> None:
+        self.raw = raw
+        self.keys = keys
+        self.settle = settle
+        self.state = _WAITING
+        self.item: ConfigItem | None = None
+        self.view: ConfigView | None = None
+        self.stale = False
+        self.started_at: int | None = None
+        self.deadline = inf
+        self.task: asyncio.Task[None] | None = None
+        self.stop_reason: StopReason | None = None
+        self.outcome: Outcome | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its outcome is still to come."""
+        return self.state is not _DECIDED and self.state is not _GONE
+
+    def __str__(self) -> str:
+        """The job as log lines name it; never its payload."""
+        job: Job | None = getattr(self, "job", None)
+        return f"Job {job.id!r} ({job.handler!r})" if job else "A job that could not be read"
+
+
+# Looked up once: a member of an enumeration costs as much as a call.
+_WAITING, _DECIDED, _GONE = JobState.WAITING, JobState.DECIDED, JobState.GONE

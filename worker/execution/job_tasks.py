@@ -1,4 +1,4 @@
-"""Starts runs and stops them: a task each, one timer for all time limits.
+"""Starts jobs and stops them: one task each.
 
 These are plain asyncio tasks and not children of the service's task group, for two reasons. A task
 group can't be left while a handler swallows its cancellation, and the worker must be able to go.
@@ -7,112 +7,100 @@ And a child of a group costs four times as much as a task.
 
 import asyncio
 import logging
-from collections.abc import Callable
-from math import inf
+from collections.abc import Iterable
 
-from worker.execution.claimed_job import ClaimedJob, StopReason
-from worker.execution.executor import Executor
-from worker.jobs.outcome import Outcome
+from worker.execution.claimed_job import ClaimedJob, JobState, StopReason
+from worker.execution.pipeline import Pipeline
+from worker.execution.time_limits import TimeLimits
+from worker.jobs.outcome import Outcome, requeue
 
 log = logging.getLogger("worker")
 
-# Seconds that a cancelled handler has to clean up before it is given up.
-STUBBORN_AFTER = 3.0
+# Seconds that a cancelled handler has to clean up before the worker goes on without it.
+CLEANUP_SECONDS = 3.0
+# Looked up once: a member of an enumeration costs as much as a call.
+_WAITING, _DECIDED, _GONE = JobState.WAITING, JobState.DECIDED, JobState.GONE
 
 
 class JobTasks:
-    """The runs under way. `settle` is told each outcome, None where there is none to record."""
+    """The tasks of one process's jobs. Each job's outcome goes to its own `settle`."""
 
-    def __init__(
-        self, executor: Executor, settle: Callable[[ClaimedJob, Outcome | None], None]
-    ) -> None:
-        self._executor = executor
-        self._settle = settle
+    def __init__(self, pipeline: Pipeline, limits: TimeLimits) -> None:
+        self._pipeline = pipeline
+        self._limits = limits
         self._loop = asyncio.get_running_loop()
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = 0.0
-        self.running: set[ClaimedJob] = set()
-        self.stubborn: set[asyncio.Task[None]] = set()
+        limits.on_due = self._over_time
+        self.uncancellable: set[asyncio.Task[None]] = set()
 
-    def start(self, run: ClaimedJob) -> None:
-        """Start a run that has its config. Its time limit counts from its first step."""
-        self.running.add(run)
-        run.task = self._loop.create_task(self._go(run))
+    @property
+    def running(self) -> set[ClaimedJob]:
+        """The jobs whose handler runs or cleans up."""
+        return self._limits.running
 
-    def cancel(self, run: ClaimedJob, verdict: StopReason) -> None:
-        """Cancel a run under way; its handler may clean up for a moment."""
-        if run.over or run.task is None:
+    def start(self, jobs: Iterable[ClaimedJob]) -> None:
+        """Send jobs through the pipeline, unless they were given back in the meantime."""
+        create_task, run = self._loop.create_task, self._run
+        for claimed in jobs:
+            if claimed.state is _WAITING:
+                claimed.task = create_task(run(claimed))
+
+    def stop(self, claimed: ClaimedJob, reason: StopReason) -> None:
+        """Cancel a job that is under way. Its handler may clean up for CLEANUP_SECONDS."""
+        if not claimed.is_open:
             return
-        run.verdict = verdict
-        run.task.cancel()
-        if run.deadline == inf:
-            self._end(run, None)  # a task cancelled before its first step never takes one
+        waiting = claimed.state is JobState.WAITING
+        claimed.stop_reason = reason
+        if claimed.task is not None:
+            claimed.task.cancel()
+        if waiting:
+            # Now, since a task that is cancelled before its first step never takes one.
+            returned = reason is StopReason.RETURNED
+            self._end(claimed, requeue(claimed.raw) if returned else None)
         else:
-            self._limit(run, self._loop.time() + STUBBORN_AFTER)
+            claimed.state = JobState.STOPPING
+            self._limits.begin(claimed, CLEANUP_SECONDS)
 
-    def run_of(self, task: "asyncio.Task[object] | None") -> ClaimedJob | None:
-        """The run that a task belongs to, for the watchdog."""
-        return next((run for run in self.running.copy() if run.task is task), None)
-
-    async def _go(self, run: ClaimedJob) -> None:
+    async def _run(self, claimed: ClaimedJob) -> None:
         outcome: Outcome | None = None
-        assert run.view is not None  # noqa: S101 - configured before
-        self._limit(run, self._loop.time() + run.view.policy.timeout)
         try:
-            outcome = await self._executor.execute(run)
+            outcome = await self._pipeline.run(claimed)
         except asyncio.CancelledError:
             # Ours, with nothing to record; the task ends here anyway. Anybody else's goes on.
-            if run.verdict is None:
+            if claimed.stop_reason is None:
                 raise
         except Exception as error:
-            # A fault of ours, not of the handler's: without an outcome the job would be held for
-            # ever, by a worker that lives.
-            log.exception(
-                "Job %r (%r) met a fault of the worker itself.", run.job.id, run.job.handler
-            )
-            outcome = self._executor.failed(run, error)
+            # A fault of the worker, not of the handler. Without an outcome a living worker would
+            # hold the job for ever.
+            log.exception("%s met a fault of the worker itself; it counts as a failure.", claimed)
+            outcome = self._pipeline.faulty(claimed, error)
         finally:
-            self._end(run, outcome)
+            self._end(claimed, outcome)
 
-    def _end(self, run: ClaimedJob, outcome: Outcome | None) -> None:
-        if not run.over:
-            run.over = True
-            self.running.discard(run)
-            self._settle(run, outcome)
+    def _end(self, claimed: ClaimedJob, outcome: Outcome | None) -> None:
+        if claimed.state is not _DECIDED and claimed.state is not _GONE:
+            self._limits.running.discard(claimed)
+            claimed.state = _GONE if outcome is None else _DECIDED
+            claimed.outcome = outcome
+            if claimed.settle is not None:
+                claimed.settle(claimed, outcome)
 
-    def _limit(self, run: ClaimedJob, deadline: float) -> None:
-        run.deadline = deadline
-        if self._timer is None or deadline < self._timer_at:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer_at = deadline
-            self._timer = self._loop.call_at(deadline, self._sweep)
+    def _over_time(self, claimed: ClaimedJob) -> None:
+        if claimed.state is JobState.RUNNING:
+            self.stop(claimed, StopReason.TIMEOUT)
+        else:
+            self._give_up(claimed)
 
-    def _sweep(self) -> None:
-        """Stop what is over its time, and set the timer for whoever comes next."""
-        self._timer = None
-        now = self._loop.time()
-        for run in [run for run in self.running if run.deadline <= now]:
-            if run.verdict is None:
-                self.cancel(run, StopReason.TIMEOUT)
-            else:
-                self._give_up(run)
-        if self.running:
-            earliest = min(self.running, key=lambda run: run.deadline)
-            self._limit(earliest, earliest.deadline)
-
-    def _give_up(self, run: ClaimedJob) -> None:
-        """Go on without a handler that swallows its cancellation; what it returns is dropped."""
-        assert run.task is not None  # noqa: S101 - it was cancelled
+    def _give_up(self, claimed: ClaimedJob) -> None:
+        """Go on without a handler that swallows its cancellation; its result is discarded."""
         log.error(
-            "Job %r (%r) was cancelled (%s) and has not stopped for %.0f s: its handler swallows "
+            "%s was cancelled (%s) and has not stopped for %.0f s: its handler swallows "
             "cancellation. The worker goes on without it; let it re-raise CancelledError.",
-            run.job.id,
-            run.job.handler,
-            run.verdict.value if run.verdict else "",
-            STUBBORN_AFTER,
+            claimed,
+            claimed.stop_reason.value if claimed.stop_reason else "",
+            CLEANUP_SECONDS,
         )
-        self.stubborn.add(run.task)
-        run.task.add_done_callback(self.stubborn.discard)
-        outcome = self._executor.timed_out(run) if run.verdict is StopReason.TIMEOUT else None
-        self._end(run, outcome)
+        if claimed.task is not None:
+            self.uncancellable.add(claimed.task)
+            claimed.task.add_done_callback(self.uncancellable.discard)
+        timed_out = claimed.stop_reason is StopReason.TIMEOUT
+        self._end(claimed, self._pipeline.timed_out(claimed) if timed_out else None)

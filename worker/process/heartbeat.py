@@ -1,37 +1,38 @@
 """Renews this worker's leases, a third of their length apart, so that two renewals may fail."""
 
 import anyio
-from redis.exceptions import RedisError
 
+from worker.broker.errors import BROKER_DOWN
 from worker.broker.outage import RedisOutage
-from worker.process.exchange_loop import Pump
+from worker.process.exchange_loop import ExchangeLoop
 
 
 class Heartbeat:
-    """Tells each pump what Redis says of its lease."""
+    """Renews the lease of each queue every `every` seconds. `lease` is its length in seconds."""
 
     def __init__(
-        self, pumps: list[Pump], outage: RedisOutage, *, lease: float, every: float
+        self, loops: list[ExchangeLoop], outage: RedisOutage, *, lease: float, every: float
     ) -> None:
-        self._pumps = pumps
+        self._loops = loops
         self._outage = outage
         self._lease = lease
         self._every = every
 
     async def run(self) -> None:
-        """Beat until cancelled."""
+        """Renew until cancelled."""
         while True:
-            pause = await self._beat()
+            pause = await self._renew_all()
             await anyio.sleep(pause)
 
-    async def _beat(self) -> float:
-        """Renew each lease; tells how many seconds until the next time."""
-        for pump in self._pumps:
+    async def _renew_all(self) -> float:
+        """Renew each lease. Return the seconds until the next time."""
+        for loop in self._loops:
             try:
-                pump.heard(await pump.queue.renew(self._lease))
-            except (RedisError, OSError) as error:
+                loop.lease_checked(await loop.queue.renew(self._lease))
+            except BROKER_DOWN as error:
                 # Leases run on while Redis is away: the sooner renewed, the fewer are lost. And a
-                # pump that has its hands full would not find out that Redis is back.
-                pump.doubt()
+                # loop whose slots are all in use would not find out that Redis is back.
+                loop.doubt.raised()
+                loop.wake()
                 return min(self._every, self._outage.failed(error))
         return self._every

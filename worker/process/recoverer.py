@@ -8,11 +8,11 @@ import logging
 import random
 
 import anyio
-from redis.exceptions import RedisError
 
+from worker.broker.errors import BROKER_DOWN
 from worker.broker.queue import Queue
-from worker.execution.executor import Executor
-from worker.process.exchange_loop import Pump
+from worker.process.exchange_loop import ExchangeLoop
+from worker.process.parts import Parts
 
 log = logging.getLogger("worker")
 
@@ -20,61 +20,67 @@ _PAGE = 100
 
 
 class Recoverer:
-    """Looks for the dead at least every `every` seconds."""
+    """Looks for dead workers at least every `every` seconds."""
 
-    def __init__(self, pumps: list[Pump], executor: Executor, worker: str, *, every: float) -> None:
-        self._pumps = pumps
-        self._executor = executor
-        self._worker = worker
+    def __init__(self, loops: list[ExchangeLoop], parts: Parts, *, every: float) -> None:
+        self._loops = loops
+        self._parts = parts
         self._every = every
 
     async def run(self) -> None:
         """Recover until cancelled."""
         while True:
-            for pump in self._pumps:
+            for loop in self._loops:
                 try:
-                    await self._look(pump)
-                except (RedisError, OSError) as error:
+                    await self.look(loop)
+                except BROKER_DOWN as error:
                     log.debug("Looking for dead workers failed: %s; it is tried again.", error)
-            # Workers started together must not look together for ever.
+            # Spread, so that workers started together do not always look together.
             await anyio.sleep(self._every * random.uniform(0.7, 1.0))
 
-    async def _look(self, pump: Pump) -> None:
-        for worker in await pump.queue.lapsed():
-            if worker == self._worker:
-                pump.doubt()
+    async def look(self, loop: ExchangeLoop) -> None:
+        """Recover every worker of one queue whose lease has ended. Raises one of BROKER_DOWN."""
+        for worker_id in await loop.queue.expired_workers():
+            if worker_id == self._parts.worker_id:
+                loop.doubt.raised(lease_ended=True)
+                loop.wake()
             else:
-                await self._recover(pump.queue, worker)
+                await self._recover(loop.queue, worker_id)
 
-    async def _recover(self, queue: Queue, worker: str) -> None:
-        # Those one crash short of burial first, all in one step: Redis buries one of them only if
-        # it was alone, which could not be told once the others are gone.
+    async def _recover(self, queue: Queue, worker_id: str) -> None:
+        # Suspects first, all in one step: Redis buries one of them only if it was alone in the
+        # list, which could not be seen any more once the others are gone.
         suspects: list[bytes] = []
         first = 0
-        while page := await queue.active(worker, first, _PAGE):
-            suspects += [raw for raw in page if self._executor.holds_suspect(raw, queue.keys)]
+        while page := await queue.active(worker_id, first, _PAGE):
+            is_suspect = self._parts.outcomes.holds_suspect
+            suspects += [raw for raw in page if is_suspect(raw, queue.keys)]
             first += _PAGE
         count = 0
         if suspects:
-            count += await self._give_back(queue, worker, suspects)
+            count += await self._give_back(queue, worker_id, suspects)
         # From the newest on: the oldest goes to the front last and so stands first.
-        while page := await queue.active(worker, 0, _PAGE):
-            given_back = await self._give_back(queue, worker, page)
+        while page := await queue.active(worker_id, 0, _PAGE):
+            given_back = await self._give_back(queue, worker_id, page)
             count += given_back
             if not given_back:
                 break  # it is alive after all, or another recoverer is quicker
         else:
-            await self._give_back(queue, worker, [])  # nothing left: Redis forgets it
+            await self._give_back(queue, worker_id, [])  # nothing left: Redis forgets it
         if count:
             log.warning(
-                "Worker %s is dead: %d jobs that it held on %r were given back or buried.",
-                worker,
+                "Worker %s is dead: %d jobs that it held on %r were given back or buried. Look at "
+                "its log, or its host, for why it ended.",
+                worker_id,
                 count,
                 queue.name,
             )
+            self._parts.hooks.event(
+                "worker_recovered", queue=queue.name, worker=worker_id, jobs=count
+            )
 
-    async def _give_back(self, queue: Queue, worker: str, jobs: list[bytes]) -> int:
-        """Take these jobs out of the dead one's list, in one step; tells how many were there."""
-        outcomes = [self._executor.after_crash(raw, queue.keys) for raw in jobs]
-        reply = await queue.recover(worker, outcomes)
+    async def _give_back(self, queue: Queue, worker_id: str, jobs: list[bytes]) -> int:
+        """Take these jobs out of the dead worker's list, in one step. Return how many it held."""
+        outcomes = [self._parts.outcomes.after_crash(raw, queue.keys) for raw in jobs]
+        reply = await queue.recover(worker_id, outcomes)
         return 0 if reply.live else len(outcomes) - len(reply.refused)

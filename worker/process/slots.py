@@ -1,87 +1,120 @@
-"""What this worker holds, over all its queues, and how much room it has for more.
+"""The slots of this worker: how many more jobs it may hold, over all its queues.
 
-A job one crash short of being buried (a suspect) runs while its worker holds nothing else, so that
-it can't drag the innocent ones beside it into the dead list. While one waits for that, or runs,
-there is no room.
-
-The queues share the room. A pump that found none is woken when there may be some, and one place is
-kept for it meanwhile, so that a queue with a backlog does not starve the others.
+A slot is taken before a job is claimed and given back when the job is recorded or lost. The queues
+share the slots. A loop that finds none free is remembered, and one slot is kept for it, so that a
+queue with a backlog does not starve the others.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
-from worker.execution.claimed_job import ClaimedJob
-from worker.jobs.outcome import Outcome
 
-Entry = ClaimedJob | Outcome
-Wake = Callable[[], None]
+class Taken:
+    """Slots taken for a claim. What is not kept is given back at the end of the claim."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def keep(self, count: int) -> None:
+        """So many of the slots now belong to claimed jobs."""
+        self.count -= count
+
+
+class SlotUser:
+    """One loop that claims jobs. `wake` is called when slots may be free for it."""
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self.wake = wake
 
 
 class Slots:
-    """Counts what is claimed and not yet acknowledged against the concurrency."""
+    """Counts what is held, and on its way here, against the concurrency."""
 
-    def __init__(self, concurrency: int) -> None:
-        self.concurrency = concurrency
-        self.count = 0
-        self.reserved = 0
-        self.closed = False
-        self.suspect: ClaimedJob | None = None
-        self.suspect_released = False
-        self._pumps: list[Wake] = []
-        self._turned_away: dict[Wake, None] = {}  # longest ago first
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.used = 0
+        self._closed = False
+        self._reserved_for_suspect = False
+        self._waiting: dict[SlotUser, None] = {}  # who found none, longest ago first
+        self._on_change: Callable[[], None] | None = None
 
-    def join(self, wake: Wake) -> None:
-        """Take part: a pump says how to wake it, which is also its name here."""
-        self._pumps.append(wake)
+    # -- asking --------------------------------------------------------------------------------
 
-    def room(self, wake: Wake, leaving: int = 0) -> int:
-        """How many more jobs this pump may claim in an exchange that settles `leaving` of them."""
+    def free_for(self, user: SlotUser, leaving: int = 0) -> int:
+        """How many jobs this user may claim in an exchange that records `leaving` of its own."""
         ahead = 0
-        for other in self._turned_away:
-            if other == wake:
+        for other in self._waiting:
+            if other is user:
                 break
             ahead += 1
-        room = max(0, self._free + leaving - ahead) if self._free_for_all else 0
-        if room:
-            self._turned_away.pop(wake, None)
+        free = max(0, self._free + leaving - ahead) if self._may_claim else 0
+        if free:
+            self._waiting.pop(user, None)
         else:
-            self._turned_away.setdefault(wake)
-        return room
+            self._waiting.setdefault(user)
+        return free
 
     @property
-    def spare(self) -> bool:
-        """Whether a pump may reserve a place for what it waits for: nobody else wants it now."""
-        return self._free_for_all and self._free > len(self._turned_away)
+    def has_spare(self) -> bool:
+        """Whether a slot may be taken for a blocking read: no other loop waits for one."""
+        return self._may_claim and self._free > len(self._waiting)
 
-    def step_back(self, wake: Wake) -> None:
-        """Forget that this pump waits: it wants no room for now."""
-        self._turned_away.pop(wake, None)
+    def step_back(self, user: SlotUser) -> None:
+        """Forget that this user waits: it wants no slot for now."""
+        self._waiting.pop(user, None)
 
     @property
     def _free(self) -> int:
-        return self.concurrency - self.count - self.reserved
+        return self.capacity - self.used
 
     @property
-    def _free_for_all(self) -> bool:
-        return not self.closed and self.suspect is None
+    def _may_claim(self) -> bool:
+        return not (self._closed or self._reserved_for_suspect)
 
-    def hold_suspect(self, run: ClaimedJob) -> bool:
-        """Keep a suspect until it is alone; False where another one is kept already."""
-        if self.suspect is not None:
-            return False
-        self.suspect, self.suspect_released = run, False
-        return True
+    # -- taking and giving back ----------------------------------------------------------------
 
-    def release_suspect(self) -> ClaimedJob | None:
-        """The suspect, once, when nothing is held, or on its way here, beside it."""
-        if self.suspect is None or self.suspect_released or self.count > 1 or self.reserved:
-            return None
-        self.suspect_released = True
-        return self.suspect
+    @contextmanager
+    def take(self, count: int) -> Iterator[Taken]:
+        """Take slots for a claim; `keep` those that claimed jobs fill."""
+        self.used += count
+        taken = Taken(count)
+        try:
+            yield taken
+        finally:
+            self.give_back(taken.count)
 
-    def tell_room(self) -> None:
-        """Less is held or reserved: wake the pumps that wait for room, or for their suspect to be
-        alone.
-        """
-        for wake in self._pumps if self.suspect is not None else list(self._turned_away):
-            wake()
+    def fill(self, count: int) -> None:
+        """Take slots for jobs that are already claimed, whether free or not."""
+        self.used += count
+
+    def give_back(self, count: int = 1) -> None:
+        """So many jobs fewer are held, or on their way here."""
+        if count:
+            self.used -= count
+            self._changed()
+
+    # -- closing -------------------------------------------------------------------------------
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the worker drains: no job is claimed any more."""
+        return self._closed
+
+    def close(self) -> None:
+        """Claim nothing from now on."""
+        self._closed = True
+
+    def reserve_for_suspect(self, on_change: Callable[[], None]) -> None:
+        """Claim nothing until `end_reservation`. `on_change` is called when slots come back."""
+        self._reserved_for_suspect, self._on_change = True, on_change
+
+    def end_reservation(self) -> None:
+        """Claim again."""
+        self._reserved_for_suspect, self._on_change = False, None
+        self._changed()
+
+    def _changed(self) -> None:
+        for user in list(self._waiting):
+            user.wake()
+        if self._on_change is not None:
+            self._on_change()

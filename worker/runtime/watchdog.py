@@ -1,4 +1,4 @@
-"""Catches a handler that blocks the event loop: a thread that looks whether the loop still runs."""
+"""Notices that the event loop is blocked: a thread that looks whether the loop still runs."""
 
 import asyncio
 import logging
@@ -9,24 +9,24 @@ import traceback
 from collections.abc import Callable
 from typing import Self
 
-from worker.execution.claimed_job import ClaimedJob
-
 log = logging.getLogger("worker")
 
 BLOCKED_AFTER = 1.0  # seconds
 
 
 class Watchdog:
-    """Logs the job and a stack dump once the loop has not run for a second, and once more when
-    that has cost the lease. Others take the jobs over then, and Redis keeps the results right.
+    """Logs who blocks the loop, and a stack dump, once the loop has not run for a second, and once
+    more when that has cost the lease. Others take the jobs over then, and Redis keeps the results
+    right.
 
-    `running` tells which run an asyncio task belongs to.
+    `owner_of` names what an asyncio task works on, None where that is no job; it is called in the
+    watchdog's thread. `lease` is in seconds.
     """
 
     def __init__(
-        self, running: Callable[["asyncio.Task[object] | None"], ClaimedJob | None], *, lease: float
+        self, owner_of: Callable[["asyncio.Task[object] | None"], str | None], *, lease: float
     ) -> None:
-        self._running = running
+        self._owner_of = owner_of
         self._lease = lease
         self._loop = asyncio.get_running_loop()
         self._thread_id = threading.get_ident()
@@ -51,32 +51,34 @@ class Watchdog:
         self._timer = self._loop.call_later(BLOCKED_AFTER / 4, self._tick)
 
     def _watch(self) -> None:
-        told = 0
+        reports = 0
         looked = time.monotonic()
         while not self._stop.wait(BLOCKED_AFTER / 4):
-            # When the whole process stood still (SIGSTOP), this thread did too: not the loop's.
-            stood_still, looked = time.monotonic() - looked, time.monotonic()
-            if stood_still > BLOCKED_AFTER:
+            # When the whole process was stopped (SIGSTOP), this thread was too: not the loop's
+            # fault.
+            stopped, looked = time.monotonic() - looked, time.monotonic()
+            if stopped > BLOCKED_AFTER:
                 self._beat = max(self._beat, looked)
             blocked = time.monotonic() - self._beat
             if blocked < BLOCKED_AFTER:
-                told = 0
-            elif told == 0:
-                told = 1
-                self._tell(blocked, "Its time limit can't hold; make it async or a plain function.")
-            elif told == 1 and blocked >= self._lease:
-                told = 2
-                self._tell(blocked, "That has cost the lease: other workers take its jobs over.")
+                reports = 0
+            elif reports == 0:
+                reports = 1
+                self._report(
+                    blocked, "Its time limit can't hold; make it async or a plain function."
+                )
+            elif reports == 1 and blocked >= self._lease:
+                reports = 2
+                self._report(blocked, "That has cost the lease: other workers take its jobs over.")
 
-    def _tell(self, blocked: float, consequence: str) -> None:
-        run = self._running(asyncio.current_task(self._loop))
+    def _report(self, blocked: float, consequence: str) -> None:
+        owner = self._owner_of(asyncio.current_task(self._loop))
         frame = sys._current_frames().get(self._thread_id)  # noqa: SLF001 - the documented way
         stack = "".join(traceback.format_stack(frame)) if frame else "(no stack)"
-        who = f"job {run.job.id!r} ({run.job.handler!r})" if run else "something that is no job"
         log.error(
-            "The event loop has been blocked for %.1f s by %s. %s\n%s",
+            "%s has blocked the event loop for %.1f s. %s\n%s",
+            owner or "Something that is no job",
             blocked,
-            who,
             consequence,
             stack,
         )

@@ -1,0 +1,80 @@
+"""The config step of the pipeline: find a job's item, and what its handler makes of it."""
+
+from typing import Protocol
+
+from worker.errors import ConfigUnavailable
+from worker.execution.claimed_job import ClaimedJob
+from worker.execution.config_pace import ConfigPace
+from worker.execution.outcomes import Outcomes
+from worker.jobs.backoff import Backoff
+from worker.jobs.config_item import ConfigItem
+from worker.jobs.outcome import Outcome
+
+# How long jobs wait whose config can't be read; seconds.
+_RETRY = Backoff(base=1.0, factor=2.0, max=30.0)
+
+
+class Configs(Protocol):
+    """Where items come from; `worker.config.store.ConfigStore` is one."""
+
+    @property
+    def failures(self) -> int:
+        """How many reads in a row have failed; 0 unless DynamoDB is away."""
+
+    def remembered(self, key: str, *, confirm_absence: bool = False) -> ConfigItem | None:
+        """The item if it may be used without a read."""
+
+    async def load(self, key: str, *, confirm_absence: bool = False) -> ConfigItem:
+        """Read the item. Raises ConfigUnavailable."""
+
+    def is_stale(self, item: ConfigItem) -> bool:
+        """Whether the item is older than it should be, because DynamoDB can't be read."""
+
+
+class ConfigStep:
+    """One for a process."""
+
+    def __init__(self, configs: Configs, pace: ConfigPace, outcomes: Outcomes) -> None:
+        self._configs = configs
+        self._pace = pace
+        self._outcomes = outcomes
+
+    def needs_read(self, claimed: ClaimedJob) -> bool:
+        """Take the remembered item; return True where it has to be read first."""
+        job = claimed.job
+        item = self._configs.remembered(job.config, confirm_absence=job.names_config)
+        if item is None:
+            self._pace.waited()
+            return True
+        claimed.item = item
+        return False
+
+    async def read(self, claimed: ClaimedJob) -> Outcome | None:
+        """Read the item, together with those that other jobs ask for at the same time.
+
+        Where it can't be read the job runs later, with no attempt spent.
+        """
+        job = claimed.job
+        try:
+            claimed.item = await self._configs.load(job.config, confirm_absence=job.names_config)
+        except ConfigUnavailable as error:
+            self._pace.failed()
+            delay = _RETRY.equal_jitter(max(1, self._configs.failures))
+            return self._outcomes.config_unavailable(claimed, error, delay)
+        return None
+
+    def check(self, claimed: ClaimedJob) -> Outcome | None:
+        """Take what the handler makes of the item: its config and policy."""
+        item = claimed.item
+        assert item is not None  # noqa: S101 - remembered or read
+        pace = self._pace
+        pace.ready_in_a_row += 1
+        if pace.failed_in_a_row:
+            pace.recovered()
+        claimed.stale = self._configs.is_stale(item)
+        view = claimed.view = claimed.handler.view(item)
+        if item.attributes is None and claimed.job.names_config:
+            return self._outcomes.config_missing(claimed)
+        if view.problem is not None:
+            return self._outcomes.config_invalid(claimed, view.problem)
+        return None

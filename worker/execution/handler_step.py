@@ -1,0 +1,80 @@
+"""The last step of the pipeline: run the handler and judge what came of it."""
+
+import asyncio
+from typing import Any
+
+from worker.execution.claimed_job import ClaimedJob, JobState, StopReason
+from worker.execution.hooks import Hooks
+from worker.execution.outcomes import Outcomes
+from worker.execution.threads import HandlerThreads
+from worker.execution.time_limits import TimeLimits
+from worker.jobs.outcome import Outcome
+from worker.runtime.forks import Child, contain_forks, end_child
+
+_RUNNING = JobState.RUNNING  # looked up once: a member of an enumeration costs as much as a call
+
+
+class HandlerStep:
+    """One for a process."""
+
+    def __init__(
+        self, outcomes: Outcomes, limits: TimeLimits, threads: HandlerThreads, hooks: Hooks
+    ) -> None:
+        self._outcomes = outcomes
+        self._limits = limits
+        self._threads = threads
+        self._hooks = hooks
+        contain_forks(HandlerStep.run.__code__)
+
+    async def run(self, claimed: ClaimedJob) -> Outcome | None:
+        """Run the handler.
+
+        Return None where there is nothing to record: the job was stopped from outside, and its
+        handler made another error of the cancellation.
+        """
+        assert claimed.view is not None  # noqa: S101 - its config was checked
+        claimed.state = _RUNNING
+        claimed.started_at = self._outcomes.now_ms()
+        self._limits.begin(claimed, claimed.view.policy.timeout)
+        try:
+            if self._hooks.around_run:
+                value = await self._call_within(claimed, 0)
+            elif claimed.handler.is_async:
+                value = await claimed.handler.function(**claimed.arguments)
+            else:
+                value = await self._call(claimed)
+        except asyncio.CancelledError as cancelled:
+            task = asyncio.current_task()
+            timed_out = claimed.stop_reason is StopReason.TIMEOUT
+            if not timed_out and task is not None and task.cancelling():
+                raise
+            # Without a cancel of ours, the handler let the cancellation of another task escape.
+            return self._after_error(claimed, cancelled)
+        except BaseException as error:  # noqa: BLE001
+            # Whatever a handler raises is that job's failure, also what would end the process:
+            # sys.exit(), a library's KeyboardInterrupt. The process has its own signal handlers.
+            return self._after_error(claimed, error)
+        if Child.is_here:
+            end_child()
+        if claimed.stop_reason is not None and claimed.stop_reason is StopReason.TIMEOUT:
+            return self._outcomes.timed_out(claimed)
+        return self._outcomes.succeeded(claimed, value)
+
+    async def _call(self, claimed: ClaimedJob) -> Any:
+        handler, arguments = claimed.handler, claimed.arguments
+        if handler.is_async:
+            return await handler.function(**arguments)
+        return await self._threads.run(claimed, lambda: handler.function(**arguments))
+
+    async def _call_within(self, claimed: ClaimedJob, at: int) -> Any:
+        """Call the handler inside the hooks from the number `at` on, outermost first."""
+        around = self._hooks.around_run
+        if at == len(around):
+            return await self._call(claimed)
+        return await around[at](claimed, lambda: self._call_within(claimed, at + 1))
+
+    def _after_error(self, claimed: ClaimedJob, error: BaseException) -> Outcome | None:
+        end_child()
+        if claimed.stop_reason is StopReason.TIMEOUT:
+            return self._outcomes.timed_out(claimed)
+        return self._outcomes.failed(claimed, error) if claimed.stop_reason is None else None

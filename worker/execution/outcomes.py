@@ -1,0 +1,229 @@
+"""Makes the outcomes: what becomes of a job, as result and dead-list entry. Touches no store."""
+
+import logging
+from typing import Any
+
+from pydantic_core import from_json, to_json
+
+from worker.errors import Malformed, Reject, Retry
+from worker.execution.claimed_job import ClaimedJob
+from worker.execution.defaults import JobDefaults
+from worker.jobs.clock import RedisClock
+from worker.jobs.failure import describe, failure, message_of
+from worker.jobs.job import Job, continued, decode
+from worker.jobs.keys import Keys
+from worker.jobs.outcome import (
+    Burial,
+    Outcome,
+    Reason,
+    StoredResult,
+    bury,
+    bury_if_alone,
+    expire,
+    finish,
+    later,
+    requeue,
+)
+from worker.jobs.policy import Policy
+from worker.jobs.result import Attempt, ErrorInfo, JobFacts, encode_result
+
+log = logging.getLogger("worker")
+
+
+class Outcomes:
+    """Makes every outcome in the name of the worker `worker_id`. `now_ms` is Redis's time."""
+
+    def __init__(self, defaults: JobDefaults, worker_id: str, clock: RedisClock) -> None:
+        self.defaults = defaults
+        self._worker_id = worker_id
+        self.now_ms = clock.now_ms
+
+    # -- the job never ran ---------------------------------------------------------------------
+
+    def malformed(self, raw: bytes, error: Malformed) -> Outcome:
+        """What arrived is no job: bury its bytes, and report to its producer as far as known."""
+        log.error(
+            "%s is buried: malformed (%s). Its bytes are in the dead list.",
+            f"Job {error.job_id!r}" if error.job_id else "A job without a readable id",
+            error,
+        )
+        info = failure("Malformed", str(error))
+        result = None
+        if error.job_id is not None:
+            facts = JobFacts(error.job_id, error.handler, error.enqueued_at)
+            attempt = Attempt(self._worker_id, error.attempts, self.now_ms())
+            json = encode_result(facts, attempt, "failed", error=info)
+            ttl_ms = self.defaults.policy.result_ttl_ms
+            result = StoredResult(error.job_id, json, ttl_ms, error.reply_to)
+        return bury(raw, self._burial("malformed", info, error.attempts), result)
+
+    def is_expired(self, job: Job) -> bool:
+        """Whether the job was to start by a time that has passed."""
+        return job.expires_at is not None and self.now_ms() >= job.expires_at
+
+    def expired(self, claimed: ClaimedJob) -> Outcome:
+        """The job was not started in time: it ends without running."""
+        attempt = self._attempt(claimed, claimed.job.attempts)
+        return expire(claimed.raw, claimed.job, attempt, self._policy_of(claimed).result_ttl_ms)
+
+    def unknown_handler(self, claimed: ClaimedJob, known: str) -> Outcome:
+        """No such handler here. A newer deploy may have it, so it counts as a failed attempt."""
+        message = f"this worker has no handler {claimed.job.handler!r}; it has: {known or 'none'}"
+        return self._failed_attempt(claimed, failure("UnknownHandler", message), "unknown_handler")
+
+    def config_missing(self, claimed: ClaimedJob) -> Outcome:
+        """The job names a config that does not exist."""
+        message = f"there is no config {claimed.job.config!r} in the table"
+        return self._bury(claimed, "config_missing", failure("ConfigMissing", message))
+
+    def config_invalid(self, claimed: ClaimedJob, problem: str) -> Outcome:
+        """The job's config can't be used; `problem` names the attribute."""
+        message = f"config {claimed.job.config!r}: {problem}"
+        return self._bury(claimed, "config_invalid", failure("ConfigInvalid", message))
+
+    def config_unavailable(self, claimed: ClaimedJob, error: Exception, delay: float) -> Outcome:
+        """The config can't be read now: the job runs `delay` seconds later, no attempt spent."""
+        log.debug("%s waits %.1f s for its config: %s", claimed, delay, error)
+        return later(claimed.raw, claimed.raw, delay)
+
+    def payload_invalid(self, claimed: ClaimedJob, problem: str) -> Outcome:
+        """The payload fails the handler's type."""
+        return self._bury(claimed, "payload_invalid", failure("PayloadInvalid", problem))
+
+    # -- the job ran ---------------------------------------------------------------------------
+
+    def succeeded(self, claimed: ClaimedJob, value: Any) -> Outcome:
+        """The handler returned `value`."""
+        try:
+            attempt = self._attempt(claimed, claimed.job.attempts + 1)
+            result = encode_result(claimed.job, attempt, "succeeded", result=value)
+            if b"NaN" in result or b"Infinity" in result:
+                from_json(result, allow_inf_nan=False)
+        except Exception as error:  # noqa: BLE001 - a value's own code may raise anything
+            problem = f"the result has no JSON: {message_of(error)}"
+            return self._bury_after_run(
+                claimed, "result_invalid", failure("ResultInvalid", problem)
+            )
+        limit = self.defaults.max_result_bytes
+        if len(result) > limit and (size := len(to_json(value))) > limit:
+            problem = (
+                f"the result has {size:,} bytes, more than WORKER_MAX_RESULT_BYTES ({limit:,}); "
+                "store it elsewhere and return where"
+            )
+            return self._bury_after_run(
+                claimed, "result_too_large", failure("ResultTooLarge", problem)
+            )
+        policy = claimed.view.policy if claimed.view else self.defaults.policy
+        return finish(claimed.raw, claimed.job, result, policy.result_ttl_ms)
+
+    def failed(self, claimed: ClaimedJob, error: BaseException) -> Outcome:
+        """The handler raised: another attempt, or the dead list."""
+        info = describe(error)
+        if isinstance(error, Reject):
+            return self._bury_after_run(claimed, "rejected", info)
+        delay = error.delay if isinstance(error, Retry) else None
+        return self._failed_attempt(claimed, info, "failed", delay)
+
+    def timed_out(self, claimed: ClaimedJob) -> Outcome:
+        """The handler ran over its time limit: a failed attempt."""
+        seconds = self._policy_of(claimed).timeout
+        message = f"the job ran longer than its time limit of {seconds:g} s"
+        return self._failed_attempt(claimed, failure("Timeout", message), "failed")
+
+    def faulty(self, claimed: ClaimedJob, error: Exception) -> Outcome:
+        """The worker itself failed on the job: an attempt, or the dead list if it can't be read."""
+        if hasattr(claimed, "job"):
+            return self._failed_attempt(claimed, describe(error), "failed")
+        problem = f"the worker failed to read it ({type(error).__name__})"
+        return self.malformed(claimed.raw, Malformed(problem))
+
+    # -- the worker died -----------------------------------------------------------------------
+
+    def after_crash(self, raw: bytes, keys: Keys) -> Outcome:
+        """What becomes of a job whose worker died holding it: one more crash, or its burial.
+
+        A job that has to be buried ran alone, if it ran: op `last` lets Redis check that.
+        """
+        claimed = ClaimedJob(raw, keys)
+        try:
+            job = claimed.job = decode(raw, keys, self.defaults.max_job_bytes)
+        except Malformed as problem:
+            return self.malformed(raw, problem)
+        crashes = job.crashes + 1
+        if crashes < self.defaults.max_crashes:
+            return requeue(raw, continued(raw, crashes=crashes))
+        message = f"its worker died holding it, {crashes} times now; what it does kills the process"
+        log.error("%s: %s. It is buried if it ran alone.", claimed, message)
+        info = failure("Crashed", message)
+        burial = self._burial("crashed", info, job.attempts)
+        return bury_if_alone(raw, burial, self._failure_result(claimed, info, job.attempts))
+
+    def holds_suspect(self, raw: bytes, keys: Keys) -> bool:
+        """Whether these bytes are a job that one more crash would bury; False for no job."""
+        try:
+            return self.defaults.is_suspect(decode(raw, keys, self.defaults.max_job_bytes))
+        except Malformed:
+            return False
+
+    # -- shared --------------------------------------------------------------------------------
+
+    def _failed_attempt(
+        self, claimed: ClaimedJob, error: ErrorInfo, reason: Reason, delay: float | None = None
+    ) -> Outcome:
+        job, policy = claimed.job, self._policy_of(claimed)
+        attempts = job.attempts + 1
+        if attempts >= policy.max_attempts:
+            return self._bury_after_run(claimed, reason, error)
+        if delay is None:
+            delay = policy.backoff.delay(attempts)
+        log.warning(
+            "%s failed attempt %d of %d (%s); it runs again in %.1f s.",
+            claimed,
+            attempts,
+            policy.max_attempts,
+            error.type,
+            delay,
+        )
+        return later(claimed.raw, continued(claimed.raw, attempts=attempts), delay)
+
+    def _bury_after_run(self, claimed: ClaimedJob, reason: Reason, error: ErrorInfo) -> Outcome:
+        """Bury a job whose attempt counts."""
+        _log_burial(claimed, reason, error)
+        return self._buried(claimed, reason, error, claimed.job.attempts + 1)
+
+    def _bury(self, claimed: ClaimedJob, reason: Reason, error: ErrorInfo) -> Outcome:
+        """Bury a job that did not run: its attempts stay as they were."""
+        _log_burial(claimed, reason, error)
+        return self._buried(claimed, reason, error, claimed.job.attempts)
+
+    def _buried(
+        self, claimed: ClaimedJob, reason: Reason, error: ErrorInfo, attempts: int
+    ) -> Outcome:
+        result = self._failure_result(claimed, error, attempts)
+        return bury(claimed.raw, self._burial(reason, error, attempts), result)
+
+    def _burial(self, reason: Reason, error: ErrorInfo, attempts: int) -> Burial:
+        return Burial(reason, error, attempts, self._worker_id, self.now_ms())
+
+    def _failure_result(self, claimed: ClaimedJob, error: ErrorInfo, attempts: int) -> StoredResult:
+        job = claimed.job
+        json = encode_result(job, self._attempt(claimed, attempts), "failed", error=error)
+        return StoredResult(job.id, json, self._policy_of(claimed).result_ttl_ms, job.reply_to)
+
+    def _attempt(self, claimed: ClaimedJob, attempts: int) -> Attempt:
+        config = None
+        if claimed.view is not None:
+            config = claimed.view.stale_info if claimed.stale else claimed.view.info
+        return Attempt(self._worker_id, attempts, self.now_ms(), claimed.started_at, config)
+
+    def _policy_of(self, claimed: ClaimedJob) -> Policy:
+        return claimed.view.policy if claimed.view else self.defaults.policy
+
+
+def _log_burial(claimed: ClaimedJob, reason: Reason, error: ErrorInfo) -> None:
+    log.error(
+        "%s is buried: %s (%s). Its bytes are in the dead list; 'worker dead retry' runs it again.",
+        claimed,
+        reason,
+        error.type,
+    )
