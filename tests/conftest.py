@@ -39,6 +39,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With another Redis run what depends on it alone: tests of a fixture that starts it, but for
+    those marked `once`."""
+    if config.getoption("--redis-server") is None:
+        return
+    other = [item for item in items if not _depends_on_redis(item)]
+    config.hook.pytest_deselected(items=other)
+    items[:] = [item for item in items if _depends_on_redis(item)]
+
+
+def _depends_on_redis(item: pytest.Item) -> bool:
+    return "redis_binary" in getattr(item, "fixturenames", ()) and not item.get_closest_marker(
+        "once"
+    )
+
+
 # -- servers ---------------------------------------------------------------------------------------
 
 

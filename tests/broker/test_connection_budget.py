@@ -10,7 +10,7 @@ import redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import MaxConnectionsError
 
-from tests.conftest import Worker
+from tests.support.worker_process import Worker
 from tests.support.producer import Producer
 from tests.support.servers import RedisServer
 from tests.support.waiting import wait_until

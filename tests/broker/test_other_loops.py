@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from tests.apps.other_loops import RIGHT, WRONG
-from tests.conftest import Shared
+from tests.support.worker_process import Shared
 from tests.support.waiting import wait_until
 
 APP = "tests.apps.other_loops:app"
