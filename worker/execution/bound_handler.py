@@ -86,7 +86,7 @@ class BoundHandler:
             return None
         if self._takes_plain_config or self._validate_config is None:
             return item.plain
-        return self._validate_config(item.exact)
+        return self._validate_config(item)
 
 
 def _validator(
