@@ -100,7 +100,8 @@ def get_dynamo_client() -> "DynamoDBClient":
 async def get_config(key: str) -> dict[str, Any]:
     """The whole config item of this key as a plain dict, the caller's own; `{}` if there is none.
 
-    As fresh as WORKER_CONFIG_TTL says, read anew each time where that is 0. Raises NotOpen outside
-    `open_connections`, ConfigUnavailable when DynamoDB can't be read and nothing stands in.
+    As fresh as WORKER_CONFIG_TTL says, read each time where that is 0. Raises NotOpen outside
+    `open_connections`, and ConfigUnavailable where DynamoDB can't be read and no remembered item is
+    young enough, or where the item holds what can't be used.
     """
     return await _connections().config.get(key)

@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -115,7 +115,7 @@ def is_misconfigured(error: object) -> bool:
 # -- a container's endpoint ------------------------------------------------------------------------
 
 NO_CREDENTIALS = [
-    *([], [1], None, 5, True, "x", {}, {"AccessKeyId": "a"}, b"", b"<html>", b"{"),
+    *([], [1], None, 5, True, "x", {}, {"AccessKeyId": "a"}, b"<html>"),
     *(credentials(Expiration=value) for value in (None, 5, [], "", "tomorrow", "2020-13-45", {})),
     {**credentials(), "Code": "x", "SecretAccessKey": None, "Expiration": "2001-01-01T00:00:00Z"},
     credentials(minutes=-60),
@@ -133,13 +133,12 @@ def test_a_container_endpoint_that_answers_anything_else_is_named(
     assert str(error).startswith("no AWS credentials (")
 
 
-@pytest.mark.parametrize("status", [400, 404, 500])
-def test_a_container_endpoint_that_refuses_is_named(host, server, monkeypatch, status: int) -> None:
+def test_a_container_endpoint_that_refuses_is_named(host, server, monkeypatch) -> None:
     monkeypatch.setenv(CONTAINER, server.url)
-    server.answer = lambda: (status, b"no such role")
+    server.answer = lambda: (404, b"no such role")
     error = read_failure()
     assert isinstance(error, StartupError)
-    assert f"Received non 200 response {status}" in str(error)
+    assert "Received non 200 response 404" in str(error)
 
 
 def test_good_credentials_of_a_container_are_used(host, server, monkeypatch) -> None:
@@ -159,7 +158,7 @@ def test_credentials_that_go_bad_later_are_misconfiguration_and_may_come_back(
             table = ConfigTable(client, "config", "key")
             for answer in NO_CREDENTIALS:
                 if isinstance(answer, bytes):
-                    continue  # that one is asked for three times, a second apart
+                    continue  # no JSON is asked for three times, a second apart
                 server.answer = lambda: (200, encoded(credentials()))
                 assert await table.read(["k"]) == {"k": None}
                 server.answer = lambda answer=answer: (200, encoded(answer))
@@ -226,15 +225,6 @@ def test_a_credential_process_that_does_not_exist_is_named(host) -> None:
     error = read_failure()
     assert isinstance(error, StartupError)
     assert "'/nowhere/at/all' can't be read (No such file or directory)" in str(error)
-
-
-def test_a_credential_process_that_hangs_is_given_up(host) -> None:
-    host.configure(f"credential_process = {host.program('import time; time.sleep(5)')}")
-    began = time.monotonic()
-    error = read_failure(startup_timeout=1)
-    assert isinstance(error, StartupError)
-    assert "the source of the AWS credentials did not answer; gave up after 1 s" in str(error)
-    assert time.monotonic() - began < 5
 
 
 # -- single sign-on, web identity, roles -----------------------------------------------------------
@@ -332,24 +322,19 @@ def test_no_credentials_at_all_are_named(host) -> None:
 
 
 @pytest.fixture
-def environment_of(host: Host) -> Callable[[dict[str, str]], dict[str, str]]:
-    """The environment of a worker on the host."""
-
-    def environment(base: dict[str, str]) -> dict[str, str]:
-        base = {name: value for name, value in base.items() if not name.startswith("AWS_")}
-        return base | {name: value for name, value in host.variables.items() if value is not None}
-
+def on_host(host: Host, environment: dict[str, str]) -> dict[str, str]:
+    """The environment of workers and commands, which `start_worker` and `run_command` use."""
+    for name in [name for name in environment if name.startswith("AWS_")]:
+        del environment[name]
+    environment |= {name: value for name, value in host.variables.items() if value is not None}
     return environment
 
 
 @pytest.mark.parametrize("source", ["", "import sys; sys.exit('log in first')"])
 def test_a_start_without_credentials_ends_at_once_in_one_line(
-    host, environment, environment_of, run_command, source: str
+    host, on_host, run_command, source: str
 ) -> None:
     host.configure(f"credential_process = {host.program(source)}")
-    here = environment_of(environment)
-    environment.clear()
-    environment.update(here)
     began = time.monotonic()
     done = run_command("run", "tests.apps.basic:app", startup_timeout=30)
     assert done.returncode == 1
@@ -358,14 +343,22 @@ def test_a_start_without_credentials_ends_at_once_in_one_line(
     assert time.monotonic() - began < 20
 
 
+def test_a_credential_process_that_hangs_is_given_up(host, on_host, run_command) -> None:
+    host.configure(f"credential_process = {host.program('import time; time.sleep(60)')}")
+    done = run_command("config", "get", "k", startup_timeout=1)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "worker: the source of the AWS credentials did not answer; gave up after 1 s "
+        "(WORKER_STARTUP_TIMEOUT)\n"
+    )
+
+
 def test_a_worker_whose_credentials_go_bad_says_so_once_and_goes_on(
-    host, environment, environment_of, server, start_worker, producer, table
+    on_host, server, start_worker, producer, table
 ) -> None:
     table.put("k", n=1)
     server.answer = lambda: (200, encoded(credentials()))
-    here = environment_of(environment) | {CONTAINER: server.url}
-    environment.clear()
-    environment.update(here)
+    on_host[CONTAINER] = server.url
     worker = start_worker(app="tests.apps.config:app", config_ttl=0.2)
     assert producer.run("show", config="k")["result"] == {"n": 1}
     server.answer = lambda: (200, b"[]")

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Seconds that one call may take, its retries and new credentials included. The SDK's own time-outs
-# are shorter; this one is for sources of credentials, which have none or a minute.
+# Seconds that one call may take, its retries and new credentials included, and that credentials may
+# take. The SDK's own time-outs are shorter, but sources of credentials have none, or a minute.
 _LONGEST_CALL = 10.0
+_LONGEST_FETCH = 5.0
 _FIRST_ERROR = 300  # HTTP status
 
 
@@ -44,7 +45,8 @@ def prepare(client: "DynamoDBClient", credentials: Any) -> None:
         if _call.get() is None or credentials is None:
             return
         try:
-            await credentials.get_frozen_credentials()
+            with anyio.fail_after(_LONGEST_FETCH):
+                await credentials.get_frozen_credentials()
         except Exception as error:
             raise credentials_failure(error) from error
 
