@@ -1,16 +1,15 @@
 """The registry of handlers that users write."""
 
 import inspect
-import math
 import typing
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, overload
 
 from worker.errors import HandlerError
+from worker.jobs.policy import POLICY_OPTIONS, policy_problems
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-Validate = Callable[[Any], Any]
 
 _PARAMETERS = ("payload", "config", "job")
 _PLAIN = (inspect.Parameter.empty, Any, object, dict, dict[str, Any], Mapping, Mapping[str, Any])
@@ -18,9 +17,9 @@ _PLAIN = (inspect.Parameter.empty, Any, object, dict, dict[str, Any], Mapping, M
 
 @dataclass(eq=False)
 class Handler:
-    """One registered function: what it takes, and how its jobs run where their config is silent.
+    """One registered function: the parameters that it takes, and the options of its decorator.
 
-    `options` are the decorator's own, a subset of the policy's names.
+    `options` are changes of the settings' policy, and have no problems.
     """
 
     name: str
@@ -34,7 +33,7 @@ class Handler:
     def resolve(self) -> None:
         """Resolve the annotations, which may name types defined further down the module.
 
-        Raises HandlerError where one can't be resolved.
+        Raise HandlerError where one can't be resolved.
         """
         try:
             hints = typing.get_type_hints(_annotated(self.function), include_extras=True)
@@ -45,11 +44,11 @@ class Handler:
 
     @property
     def config_is_plain(self) -> bool:
-        """Whether the config is handed over as plain JSON values, with nothing to validate."""
+        """Whether the handler gets its config as plain values, with nothing to validate."""
         return self.config_type in _PLAIN
 
     def arguments(self, payload: Any, config: Any, job: Any) -> dict[str, Any]:
-        """Those of the three that the function takes."""
+        """Return those of the three that the function takes, by name."""
         takes, chosen = self.takes, {}
         if "payload" in takes:
             chosen["payload"] = payload
@@ -61,7 +60,7 @@ class Handler:
 
 
 class App:
-    """Collects handlers. Making one opens nothing and reads nothing.
+    """The handlers of a worker. Creating an app opens nothing and reads nothing.
 
     ```python
     app = App()
@@ -92,11 +91,12 @@ class App:
     def handler(
         self, function_or_name: Callable[..., Any] | str | None = None, /, **options: Any
     ) -> Any:
-        """Register a function as the handler of the jobs that name it; gives it back unchanged.
+        """Register a function as the handler of the jobs that name it. Return it unchanged.
 
         The name is the function's own unless given. `timeout` and `result_ttl` are in seconds,
-        `backoff` is a mapping of `base`, `factor` and `max`. Raises HandlerError for parameters
-        other than `payload`, `config` and `job`, for options out of range, and for a name twice.
+        `backoff` is a mapping of `base` (s), `factor` and `max` (s). Raise HandlerError for
+        parameters other than `payload`, `config` and `job`, for options out of range, and for a
+        name that is taken.
         """
         if callable(function_or_name):
             self._register(getattr(function_or_name, "__name__", None), function_or_name, {})
@@ -134,7 +134,7 @@ class App:
 
 
 def _annotated(function: Any) -> Any:
-    """What carries the annotations: the function, or what stands behind a callable object."""
+    """Return what has the annotations: the function, or the one that a callable object calls."""
     if inspect.isroutine(function) or inspect.isclass(function):
         return inspect.unwrap(function)
     inner = getattr(function, "func", None)  # functools.partial's
@@ -156,30 +156,12 @@ def _parameters(name: str, function: Callable[..., Awaitable[Any] | Any]) -> fro
 
 
 def _check_options(name: str, options: dict[str, Any]) -> None:
-    """Check by hand what pydantic checks later, so that `import worker` need not import it."""
-
-    def number(option: str, value: Any, least: float, *, above: bool = False) -> None:
-        fits = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not fits or not math.isfinite(value) or value < least or (above and value == least):
-            raise HandlerError(
-                f"handler {name!r}: {option} must be a number "
-                f"{'above' if above else 'from'} {least:g}{'' if above else ' up'}, not {value!r}"
-            )
-
-    for option, value in options.items():
-        if option in ("timeout", "result_ttl"):
-            number(option, value, 0, above=True)
-        elif option == "max_attempts":
-            number(option, value, 1)
-            if not isinstance(value, int):
-                raise HandlerError(f"handler {name!r}: max_attempts must be whole, not {value!r}")
-        elif option == "backoff" and isinstance(value, Mapping):
-            for part, seconds in value.items():
-                if part not in ("base", "factor", "max"):
-                    raise HandlerError(f"handler {name!r}: backoff has no {part!r}")
-                number(f"backoff {part}", seconds, 1 if part == "factor" else 0)
+    for problem in policy_problems(options):
+        option, *inner = problem.path
+        if problem.expected is not None:
+            wrong = f"{' '.join(problem.path)} must be {problem.expected}, not {problem.value!r}"
+        elif inner:
+            wrong = f"{option} has no {inner[0]!r}"
         else:
-            raise HandlerError(
-                f"handler {name!r}: {option}={value!r} is none of timeout (s), max_attempts, "
-                "backoff (a mapping of base, factor, max) and result_ttl (s)"
-            )
+            wrong = f"{option}={problem.value!r} is none of {POLICY_OPTIONS}"
+        raise HandlerError(f"handler {name!r}: {wrong}")

@@ -44,7 +44,7 @@ def test_jobs_whose_claim_was_never_heard_of_run_once(start_worker, r, producer,
     worker = start_worker(app=APP, redis_url=proxy.url, concurrency=20)
     assert_each_ran_once(producer, ids)
     assert lost.is_set()
-    assert "whose reply was lost; they run now" in worker.log
+    assert "whose reply was lost; runs now" in worker.log
 
 
 def test_a_job_whose_blocking_read_was_never_heard_of_runs_once(

@@ -144,7 +144,8 @@ def test_what_is_cached_is_served_past_its_time_and_what_is_not_waits_without_a_
     past_its_time()
     with way(standing.proxy, session_dynamo):
         waiting = [
-            producer.push("echo", id=f"other-{name}-{n}", config=f"other-{name}") for n in range(3)
+            producer.push_raw(job("echo", id=f"other-{name}-{n}", config=f"other-{name}"))
+            for n in range(3)
         ]
         began = time.monotonic()
         stale = [f"stale-{name}-{n}" for n in range(40)]

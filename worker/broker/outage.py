@@ -1,46 +1,50 @@
-"""Knows whether Redis is away: one log line when it goes, one when it returns, and how long to wait
-before the next try.
-"""
+"""Notes outages of Redis: one log line when one begins, one when it ends, and when to try again."""
 
 import logging
 import time
+from collections.abc import Callable
+from typing import Any
 
 from worker.jobs.backoff import Backoff
 
 log = logging.getLogger("worker")
 
-# Seconds. A second at most, so that claiming resumes within one or two of Redis's return.
+# Seconds. A second at most, so that claiming resumes within two of Redis's return.
 _RETRY = Backoff(base=0.05, factor=2.0, max=1.0)
 
 
+def _nobody_listens(_: str, **__: Any) -> None: ...
+
+
 class RedisOutage:
-    """Shared by all that talk to Redis for one worker."""
+    """One for all parts of a worker that use Redis, so that an outage is logged once.
 
-    def __init__(self) -> None:
+    `on_event` is called with `redis_away` and its `error`, and `redis_back` and its `seconds`.
+    """
+
+    def __init__(self, on_event: Callable[..., None] = _nobody_listens) -> None:
+        self._on_event = on_event
         self._failures = 0
-        self._since = 0.0
-
-    @property
-    def lasts(self) -> bool:
-        """Whether the last exchange failed."""
-        return self._failures > 0
+        self._began_at = 0.0
 
     def failed(self, error: Exception) -> float:
-        """Note that Redis failed; tells how many seconds to wait before the next try."""
+        """Note that a command failed. Return how many seconds to wait before the next try."""
         self._failures += 1
         if self._failures == 1:
-            self._since = time.monotonic()
+            self._began_at = time.monotonic()
             log.error(
-                "Redis is away: %s: %s. Running jobs go on and their outcomes are kept; claiming "
+                "Redis is away: %s: %s. Running jobs go on and their outcomes are kept. Claiming "
                 "resumes by itself once Redis is back.",
                 type(error).__name__,
                 error,
             )
-        return _RETRY.equal_jitter(min(self._failures, 10))
+            self._on_event("redis_away", error=type(error).__name__)
+        return _RETRY.equal_jitter(self._failures)
 
     def over(self) -> None:
         """Note that Redis answered."""
         if self._failures:
-            seconds = time.monotonic() - self._since
+            seconds = time.monotonic() - self._began_at
             log.warning("Redis is back after %.1f s; claiming resumes.", seconds)
             self._failures = 0
+            self._on_event("redis_back", seconds=seconds)

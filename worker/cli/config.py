@@ -163,18 +163,13 @@ def _parsed(text: bytes) -> dict[str, Any]:
 
 def _warn_of_policy(policy: Any) -> None:
     """Say at once what would bury every job of this config later."""
-    from pydantic import ValidationError  # noqa: PLC0415
-
-    from worker.execution.bound_handler import explain  # noqa: PLC0415
     from worker.jobs.config_item import plain  # noqa: PLC0415
-    from worker.jobs.policy import PolicyChange  # noqa: PLC0415
+    from worker.jobs.policy import policy_problems  # noqa: PLC0415
 
-    try:
-        PolicyChange.model_validate({} if policy is None else plain(policy))
-    except ValidationError as error:
-        complain(
-            f"written, but its jobs will be buried as config_invalid: {explain(error, 'policy')}"
-        )
+    problems = policy_problems({} if policy is None else plain(policy))
+    if problems:
+        why = "; ".join(map(str, problems))
+        complain(f"written, but its jobs will be buried as config_invalid: {why}")
 
 
 def _tell_missing(key: str, settings: "Settings") -> int:

@@ -9,6 +9,9 @@ from worker.execution.outcomes import Outcomes
 from worker.execution.threads import HandlerThreads
 from worker.execution.time_limits import TimeLimits
 from worker.jobs.outcome import Outcome
+from worker.runtime.forks import Child, contain_forks, end_child
+
+_RUNNING = JobState.RUNNING  # looked up once: a member of an enumeration costs as much as a call
 
 
 class HandlerStep:
@@ -21,6 +24,7 @@ class HandlerStep:
         self._limits = limits
         self._threads = threads
         self._hooks = hooks
+        contain_forks(HandlerStep.run.__code__)
 
     async def run(self, claimed: ClaimedJob) -> Outcome | None:
         """Run the handler.
@@ -28,7 +32,10 @@ class HandlerStep:
         Return None where there is nothing to record: the job was stopped from outside, and its
         handler made another error of the cancellation.
         """
-        self._begin(claimed)
+        assert claimed.view is not None  # noqa: S101 - its config was checked
+        claimed.state = _RUNNING
+        claimed.started_at = self._outcomes.now_ms()
+        self._limits.begin(claimed, claimed.view.policy.timeout)
         try:
             if self._hooks.around_run:
                 value = await self._call_within(claimed, 0)
@@ -47,15 +54,11 @@ class HandlerStep:
             # Whatever a handler raises is that job's failure, also what would end the process:
             # sys.exit(), a library's KeyboardInterrupt. The process has its own signal handlers.
             return self._after_error(claimed, error)
-        if claimed.stop_reason is StopReason.TIMEOUT:
+        if Child.is_here:
+            end_child()
+        if claimed.stop_reason is not None and claimed.stop_reason is StopReason.TIMEOUT:
             return self._outcomes.timed_out(claimed)
         return self._outcomes.succeeded(claimed, value)
-
-    def _begin(self, claimed: ClaimedJob) -> None:
-        assert claimed.view is not None  # noqa: S101 - its config was checked
-        claimed.state = JobState.RUNNING
-        claimed.started_at = self._outcomes.now_ms()
-        self._limits.begin(claimed, claimed.view.policy.timeout)
 
     async def _call(self, claimed: ClaimedJob) -> Any:
         handler, arguments = claimed.handler, claimed.arguments
@@ -71,6 +74,7 @@ class HandlerStep:
         return await around[at](claimed, lambda: self._call_within(claimed, at + 1))
 
     def _after_error(self, claimed: ClaimedJob, error: BaseException) -> Outcome | None:
+        end_child()
         if claimed.stop_reason is StopReason.TIMEOUT:
             return self._outcomes.timed_out(claimed)
         return self._outcomes.failed(claimed, error) if claimed.stop_reason is None else None

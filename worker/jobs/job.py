@@ -10,6 +10,7 @@ from worker.jobs.doubles import as_integer, exceeds_doubles
 from worker.jobs.keys import MAX_ID_CHARS, Keys
 from worker.jobs.salvage import BOM, malformed, malformed_json, malformed_value, readable_fields
 
+INTEGER_FIELDS = frozenset({"attempts", "crashes", "enqueued_at", "expires_at"})
 _YEAR_2001 = 978_307_200  # seconds since the epoch
 _KINDS = {dict: "an object", list: "an array", str: "a string", bool: "a boolean"}
 
@@ -163,7 +164,7 @@ def _problem(job: Job, keys: Keys) -> str | None:  # noqa: C901, PLR0911, PLR091
 def _make_integers(job: Job) -> bool:
     """Make integers of numbers like 1.7e12, and return whether there was one."""
     found = False
-    for name in ("enqueued_at", "expires_at", "attempts", "crashes"):
+    for name in INTEGER_FIELDS:
         value = getattr(job, name)
         integer = as_integer(value)
         if type(integer) is not type(value):

@@ -48,7 +48,7 @@ class _NotYet(Exception):
 async def _look_at_redis(connections: Connections) -> None:
     url = connections.settings.masked_redis_url
     try:
-        await connections.redis.ping()
+        await connections.broker.ping()
     except (AuthenticationError, NoPermissionError) as error:
         raise StartupError(
             f"Redis at {url} refuses these credentials ({error}): mend WORKER_REDIS_URL"
