@@ -138,8 +138,10 @@ class ExchangeLoop:
 
     def _report(self, sent: list[ClaimedJob], reply: Exchange) -> None:
         """Pass on what Redis confirmed and what it refused."""
-        self.doubt.refused([sent[index] for index in reply.refused], lease_live=reply.live)
-        self.doubt.complained({sent[at]: text for at, text in reply.complaints.items()})
+        if reply.refused:
+            self.doubt.refused([sent[index] for index in reply.refused], lease_live=reply.live)
+        if reply.complaints:
+            self.doubt.complained({sent[at]: text for at, text in reply.complaints.items()})
         if self._recorded_hooks:
             refused = set(reply.refused)
             for index, claimed in enumerate(sent):

@@ -1,11 +1,9 @@
 """What one turn of the exchange loop does: decided from plain facts alone."""
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(NamedTuple):
     """All that a turn depends on."""
 
     # Whether Redis's active list is known to hold what we believe. Not so at the start, after a
@@ -23,8 +21,7 @@ class Facts:
     pause: float
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
+class Turn(NamedTuple):
     """What to do. `limit` is how many jobs to claim, `wake_after` when to look again (seconds;
     0: not before something happens).
     """
