@@ -100,6 +100,7 @@ class ExchangeLoop:
             self._slots.step_back(self._slot_user)
         elif not (self.doubt or self._reading):
             free = self._slots.free_for(self._slot_user, unsent)
+            pause = self._config_pace.gather(free)
         return Facts(
             reconciled=not self.doubt,
             reading=self._reading,

@@ -19,7 +19,7 @@ class Facts:
     free: int
     # The most to claim at once.
     batch: int
-    # Seconds until claiming is allowed again, because no job gets its config; 0 or less: now.
+    # Seconds until claiming is allowed again, because jobs wait for their config; 0 or less: now.
     pause: float
 
 
