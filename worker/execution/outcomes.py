@@ -10,7 +10,7 @@ from worker.execution.claimed_job import ClaimedJob
 from worker.execution.defaults import JobDefaults
 from worker.jobs.clock import RedisClock
 from worker.jobs.failure import describe, failure, message_of
-from worker.jobs.job import Job, continued, decode
+from worker.jobs.job import Job, continued, decode, looks_like_seconds
 from worker.jobs.keys import Keys
 from worker.jobs.outcome import (
     Burial,
@@ -37,6 +37,7 @@ class Outcomes:
         self.defaults = defaults
         self._worker_id = worker_id
         self.now_ms = clock.now_ms
+        self._warned_of_seconds = False
 
     # -- the job never ran ---------------------------------------------------------------------
 
@@ -63,6 +64,13 @@ class Outcomes:
 
     def expired(self, claimed: ClaimedJob) -> Outcome:
         """The job was not started in time: it ends without running."""
+        if looks_like_seconds(claimed.job.expires_at) and not self._warned_of_seconds:
+            self._warned_of_seconds = True
+            log.warning(
+                "%s expired at once: its expires_at looks like seconds, and must be in ms since the "
+                "epoch. Fix its producer. Later jobs like it say so in their results only.",
+                claimed,
+            )
         attempt = self._attempt(claimed, claimed.job.attempts)
         return expire(claimed.raw, claimed.job, attempt, self._policy_of(claimed).result_ttl_ms)
 
