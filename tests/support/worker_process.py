@@ -18,7 +18,7 @@ from tests.support import forked
 from tests.support.producer import Producer
 from tests.support.servers import DynamoServer, RedisServer
 from tests.support.table import Table
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 ROOT = Path(__file__).parent.parent.parent
 READY = "takes jobs from"
@@ -90,7 +90,7 @@ class Worker:
             return self._process.poll()
         return self._process.exitcode
 
-    def wait_ready(self, timeout: float = 60.0) -> Self:
+    def wait_ready(self, timeout: float = PATIENCE) -> Self:
         wait_until(lambda: READY in self.log or self.exit_code is not None, timeout)
         assert self.exit_code is None, self.log
         return self
@@ -99,7 +99,7 @@ class Worker:
         if self.exit_code is None:
             os.kill(self.pid, number)
 
-    def wait(self, timeout: float = 30.0) -> int:
+    def wait(self, timeout: float = PATIENCE) -> int:
         """Wait up to `timeout` seconds for the end of the process, and return its exit code."""
         wait_until(lambda: self.exit_code is not None, timeout, "for the end of the worker")
         code = self.exit_code
