@@ -16,6 +16,7 @@ from tests.support.worker_process import Shared
 pytestmark = pytest.mark.once
 
 APP = "tests.apps.config:app"
+IN_PROCESS = True
 SETTINGS = {
     "timeout": 0.1,
     "max_attempts": 2,
