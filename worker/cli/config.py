@@ -1,7 +1,6 @@
 """`worker config`: look at the config table and edit it."""
 
 import json
-import os
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,15 +12,15 @@ import typer
 from worker.cli.common import (
     NOT_THERE,
     JsonOption,
-    add_row,
+    bytes_of,
     complain,
+    count_of,
     group,
-    new_table,
     on_terminal,
-    print_table,
     read_stdin,
     run,
 )
+from worker.cli.table import Table
 
 if TYPE_CHECKING:
     from worker.config.table import ConfigTable
@@ -43,7 +42,7 @@ def get(key: Key) -> None:
         async with _open_table(settings) as table:
             item = await table.get(_checked(key))
         if item is None:
-            return _tell_missing(key, settings)
+            return _complain_of_missing(key, settings)
         _print(item, settings)
         return 0
 
@@ -59,7 +58,7 @@ def put(
 
     Workers use it within WORKER_CONFIG_TTL seconds.
     """
-    attributes = _parsed(read_stdin() if item == "-" else os.fsencode(item))
+    attributes = _parsed(read_stdin() if item == "-" else bytes_of(item))
 
     async def main(settings: "Settings") -> int:
         if attributes.get(settings.config_key, key) != key:
@@ -104,7 +103,7 @@ def delete(key: Key) -> None:
     async def main(settings: "Settings") -> int:
         async with _open_table(settings) as table:
             if not await table.delete(_checked(key)):
-                return _tell_missing(key, settings)
+                return _complain_of_missing(key, settings)
         typer.echo(f"{key}: deleted from table {settings.config_table!r}")
         return 0
 
@@ -133,15 +132,15 @@ def init() -> None:
 
 @asynccontextmanager
 async def _open_table(settings: "Settings") -> "AsyncIterator[ConfigTable]":
-    from worker.config.client import open_dynamo  # noqa: PLC0415
-    from worker.config.table import ConfigTable  # noqa: PLC0415
+    from worker.config.client import open_dynamo
+    from worker.config.table import ConfigTable
 
     async with open_dynamo(settings) as (_, client):
         yield ConfigTable(client, settings.config_table, settings.config_key)
 
 
 def _checked(key: str) -> str:
-    from worker.jobs.config_item import MAX_KEY_BYTES  # noqa: PLC0415
+    from worker.jobs.config_item import MAX_KEY_BYTES
 
     if not 1 <= len(key.encode(errors="replace")) <= MAX_KEY_BYTES:
         raise typer.BadParameter(f"a key has 1 to {MAX_KEY_BYTES:,} bytes", param_hint="KEY")
@@ -149,7 +148,7 @@ def _checked(key: str) -> str:
 
 
 def _parsed(text: bytes) -> dict[str, Any]:
-    """The item with its numbers exact."""
+    """Parse an item, its numbers exact."""
 
     def refuse(constant: str) -> NoReturn:
         raise ValueError(f"{constant} is no JSON")
@@ -164,12 +163,12 @@ def _parsed(text: bytes) -> dict[str, Any]:
 
 
 def _warn_of_policy(policy: Any) -> None:
-    """Say at once what would bury every job of this config later."""
-    from pydantic import ValidationError  # noqa: PLC0415
+    """Complain at once of what would bury every job of this config later."""
+    from pydantic import ValidationError
 
-    from worker.execution.bound_handler import explain  # noqa: PLC0415
-    from worker.jobs.config_item import plain  # noqa: PLC0415
-    from worker.jobs.policy import PolicyChange  # noqa: PLC0415
+    from worker.execution.bound_handler import explain
+    from worker.jobs.config_item import plain
+    from worker.jobs.policy import PolicyChange
 
     try:
         PolicyChange.model_validate({} if policy is None else plain(policy))
@@ -179,7 +178,7 @@ def _warn_of_policy(policy: Any) -> None:
         )
 
 
-def _tell_missing(key: str, settings: "Settings") -> int:
+def _complain_of_missing(key: str, settings: "Settings") -> int:
     complain(f"there is no item {key!r} in table {settings.config_table!r}")
     return NOT_THERE
 
@@ -190,19 +189,19 @@ def _print(item: dict[str, Any], settings: "Settings") -> None:
 
 
 async def _show(table: "ConfigTable") -> None:
-    rows = new_table("Key", "Config", "Policy")
+    rows = Table("Key", "Config", "Policy")
     count = 0
     async for item in table.scan():
         key, policy = item.pop(table.key_attribute), item.pop("policy", None)
-        add_row(rows, key, _json(item), "-" if policy is None else _json(policy))
+        rows.add(key, _json(item), "-" if policy is None else _json(policy))
         count += 1
     if count:
-        print_table(rows)
-    typer.echo(f"{count:,} {'item' if count == 1 else 'items'} in table {table.name!r}")
+        rows.print()
+    typer.echo(f"{count_of(count, 'item')} in table {table.name!r}")
 
 
 def _json(value: Any) -> str:
-    """JSON with every digit of a number, sets as arrays, binary in base64."""
+    """Return JSON with every digit of a number, sets as arrays, binary in base64."""
     if isinstance(value, dict):
         return f"{{{','.join(f'{_json(name)}:{_json(item)}' for name, item in value.items())}}}"
     if isinstance(value, list):

@@ -102,8 +102,9 @@ class Traffic:
 
     def _note(self, name: str, tally: Tally) -> str:
         failed = self._receiver.failed[name]
-        counts = (("failed attempts", failed), ("buried", tally.dead))
-        return ", ".join(f"{n:,} {what}" for what, n in counts if n)
+        attempts = f"{failed:,} failed attempt{'' if failed == 1 else 's'}" if failed else ""
+        buried = f"{tally.dead:,} buried" if tally.dead else ""
+        return ", ".join(filter(None, (attempts, buried)))
 
     async def _forget(self) -> None:
         for task in self._following:
