@@ -1,13 +1,13 @@
 """The registry of handlers that users write."""
 
 import inspect
-import math
 import typing
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, overload
 
 from worker.errors import HandlerError
+from worker.jobs.policy import POLICY_OPTIONS, policy_problems
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Validate = Callable[[Any], Any]
@@ -156,30 +156,12 @@ def _parameters(name: str, function: Callable[..., Awaitable[Any] | Any]) -> fro
 
 
 def _check_options(name: str, options: dict[str, Any]) -> None:
-    """Check by hand what pydantic checks later, so that `import worker` need not import it."""
-
-    def number(option: str, value: Any, least: float, *, above: bool = False) -> None:
-        fits = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not fits or not math.isfinite(value) or value < least or (above and value == least):
-            raise HandlerError(
-                f"handler {name!r}: {option} must be a number "
-                f"{'above' if above else 'from'} {least:g}{'' if above else ' up'}, not {value!r}"
-            )
-
-    for option, value in options.items():
-        if option in ("timeout", "result_ttl"):
-            number(option, value, 0, above=True)
-        elif option == "max_attempts":
-            number(option, value, 1)
-            if not isinstance(value, int):
-                raise HandlerError(f"handler {name!r}: max_attempts must be whole, not {value!r}")
-        elif option == "backoff" and isinstance(value, Mapping):
-            for part, seconds in value.items():
-                if part not in ("base", "factor", "max"):
-                    raise HandlerError(f"handler {name!r}: backoff has no {part!r}")
-                number(f"backoff {part}", seconds, 1 if part == "factor" else 0)
+    for problem in policy_problems(options):
+        option, *inner = problem.path
+        if problem.expected is not None:
+            wrong = f"{' '.join(problem.path)} must be {problem.expected}, not {problem.value!r}"
+        elif inner:
+            wrong = f"{option} has no {inner[0]!r}"
         else:
-            raise HandlerError(
-                f"handler {name!r}: {option}={value!r} is none of timeout (s), max_attempts, "
-                "backoff (a mapping of base, factor, max) and result_ttl (s)"
-            )
+            wrong = f"{option}={problem.value!r} is none of {POLICY_OPTIONS}"
+        raise HandlerError(f"handler {name!r}: {wrong}")

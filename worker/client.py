@@ -16,9 +16,11 @@ from worker.broker.dedicated import DedicatedConnection
 from worker.broker.result_waiter import ResultWaiter
 from worker.errors import NotOpen
 from worker.jobs.clock import RedisClock
-from worker.jobs.job import decode
+from worker.jobs.doubles import as_integer
+from worker.jobs.job import INTEGER_FIELDS, decode
 from worker.jobs.keys import Keys
 from worker.jobs.result import Result
+from worker.runtime.home_loop import HomeLoop
 from worker.runtime.task_group import background
 from worker.settings import Settings
 
@@ -27,44 +29,53 @@ if TYPE_CHECKING:
 
 _CHUNK_JOBS = 500
 _CHUNK_BYTES = 4 * 1024 * 1024
-# Seconds. A plain LPUSH, which a lone job waits least for, is stamped here where Redis's time is
-# known this well.
-_SURE = 0.01
-# A job's JSON up to where the time goes, and what follows: nothing where it is whole already.
+# Seconds. Where Redis's time is known to this, a job is stamped here and pushed by a plain LPUSH,
+# which takes less time than the script that stamps it in Redis.
+_CLOCK_OFF_BY = 0.01
+# A job's JSON before its time, and after it; nothing after it where the job has a time already.
 Stamped = tuple[bytes, bytes]
 _STAMP, _LIKE_NOW = b',"enqueued_at":', b"1000000000000"  # as long as the time will be
 
+_OTHER_LOOP = (
+    "this client is open in another event loop and works only there: within asyncio.run() or in a "
+    "loop of your own, open another with 'async with Client() as client'. In a plain handler, you "
+    "can also call anyio.from_thread.run(client.enqueue, ...)"
+)
+
 
 class Client:
-    """An async context that enqueues jobs and waits for results.
+    """An async context that enqueues jobs and waits for results, in the event loop that opened it.
 
     Settings are read from the environment where none are given. Within a worker process it uses
-    the connection that is open there. Its methods raise redis.exceptions.RedisError when Redis
-    can't be reached, and never try a push again: whether one whose reply was lost happened can't
-    be known, and a job pushed twice runs twice.
+    the connections that handlers share. Its methods raise redis.exceptions.RedisError when Redis
+    can't be reached, and never repeat a push: whether one whose reply was lost has happened can't
+    be known, and a job pushed twice runs twice. They raise NotOpen while it is not open, and in
+    another event loop.
     """
 
     def __init__(self, settings: Settings | None = None) -> None:
         self._settings = settings or Settings()
         self._stack = AsyncExitStack()
         self._redis: Redis | DedicatedConnection | None = None
-        self._inbox: ResultWaiter | None = None
+        self._result_waiter: ResultWaiter | None = None
+        self._home: HomeLoop | None = None
         self._known: dict[str, Keys] = {}
         self._new_ids = _random_ids()
         self._clock = RedisClock()
 
     async def __aenter__(self) -> Self:
+        self._home = HomeLoop(_OTHER_LOOP)
         shared = connections.current()
         if shared and shared.settings.redis_url == self._settings.redis_url:
-            # No connection is kept here: a client in each of many handlers would leave none.
+            # No connection is kept here: clients in many handlers would use up the shared ones.
             redis = self._redis = shared.redis
         else:
             redis = await self._stack.enter_async_context(open_redis(self._settings))
-            self._redis = line = DedicatedConnection(redis)
-            self._stack.push_async_callback(line.close)
+            self._redis = dedicated = DedicatedConnection(redis)
+            self._stack.push_async_callback(dedicated.close)
         group = await self._stack.enter_async_context(background())
-        self._inbox = ResultWaiter(redis, self._redis, group)
-        self._stack.push_async_callback(self._inbox.close)
+        self._result_waiter = ResultWaiter(redis, self._redis, group)
+        self._stack.push_async_callback(self._result_waiter.close)
         self._stack.callback(group.cancel_scope.cancel)
         return self
 
@@ -74,7 +85,9 @@ class Client:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool | None:
-        self._redis = self._inbox = None
+        if self._home is not None:
+            self._home.check()
+        self._redis = self._result_waiter = self._home = None
         return await self._stack.__aexit__(exc_type, exc, traceback)
 
     async def enqueue(
@@ -89,10 +102,10 @@ class Client:
         expires_at: int | None = None,
         reply_to: str | None = None,
     ) -> str:
-        """Push one job and give its id, made where none is given.
+        """Push one job and return its id, a random one where none is given.
 
         `delay` is in seconds on Redis's clock, `expires_at` in ms since the epoch. The payload is
-        anything that pydantic can serialise. Raises Malformed for what no worker would take.
+        anything that pydantic can serialise. Raise Malformed for what no worker would take.
         """
         job = {
             "id": id,
@@ -113,10 +126,10 @@ class Client:
         queue: str | None = None,
         delay: float | None = None,
     ) -> list[str]:
-        """Push jobs, given as mappings of the job's fields, and give their ids in order.
+        """Push jobs, given as mappings of the job's fields, and return their ids in order.
 
-        They go in a few large steps; jobs of the steps before a failing one are pushed. Raises
-        Malformed for what no worker would take, before anything of its step is pushed.
+        They go in chunks of up to 500 jobs. When a chunk fails, the ones before it are pushed.
+        Raise Malformed for what no worker would take, before any job of its chunk is pushed.
         """
         return await self._push(jobs, queue, delay)
 
@@ -128,14 +141,15 @@ class Client:
         *,
         after: Result | None = None,
     ) -> Result:
-        """Wait for a job's result, on its channel. Raises TimeoutError after so many seconds.
+        """Wait for a job's result and return it. Raise TimeoutError after `timeout` seconds.
 
-        None waits for ever, 0 only looks. `after` is the result of an earlier job of this id, which
-        does not count.
+        None waits without a limit, 0 looks once. `after` is the result of an earlier job of this
+        id, which does not count.
         """
-        redis, inbox = self._open()
+        redis, result_waiter = self._open()
         key = self._keys(queue).result(id)
-        # Whoever waits mostly comes before the result: the inbox looks itself once it listens.
+        # Callers usually wait before the result exists, so the waiter's own look, once it is
+        # subscribed, is enough.
         look = timeout == 0 or after is not None
         raw = found = await redis.execute_command("GET", key) if look else None
         if raw is not None and after is not None and Result.from_json(raw) == after:
@@ -145,7 +159,7 @@ class Client:
         if raw is None:
             try:
                 with anyio.fail_after(timeout):
-                    raw = await inbox.wait(key, after=found)
+                    raw = await result_waiter.wait(key, after=found)
             except TimeoutError:
                 raise TimeoutError(f"job {id!r} has no result after {timeout:g} s") from None
         return Result.from_json(raw)
@@ -157,7 +171,7 @@ class Client:
         keys = self._keys(queue)
         ids: list[str] = []
         for chunk in self._chunks(jobs, keys, ids):
-            if delay is None and self._clock.off_by <= _SURE:
+            if delay is None and self._clock.off_by <= _CLOCK_OFF_BY:
                 now = b"%d" % self._clock.now_ms()
                 raws = [head + now + tail if tail else head for head, tail in chunk]
                 await redis.execute_command("LPUSH", keys.pending, *raws)
@@ -172,7 +186,7 @@ class Client:
         chunk: list[Stamped],
         delay: float | None,
     ) -> None:
-        """Where Redis has to tell the time: of jobs that are due later, and once in a while."""
+        """Push jobs that Redis stamps with its time, and learn that time from the reply."""
         delay_ms = "" if delay is None else max(0, round(delay * 1000))
         parts = [part for job in chunk for part in job]
         sent = self._clock.sent()
@@ -182,11 +196,14 @@ class Client:
     def _chunks(
         self, jobs: Iterable[Mapping[str, Any]], keys: Keys, ids: list[str]
     ) -> Iterator[list[Stamped]]:
-        """The jobs' bytes, so many at a time; notes their ids."""
+        """Yield the jobs' bytes chunk by chunk, and add their ids to `ids`."""
         chunk: list[Stamped] = []
         size = 0
         for fields in jobs:
             job = dict(fields)
+            if not INTEGER_FIELDS.isdisjoint(job):
+                for name in INTEGER_FIELDS & job.keys():  # older workers refuse 1.7e12
+                    job[name] = as_integer(job[name])
             if job.get("id") is None:
                 job["id"] = next(self._new_ids)
             if job.get("enqueued_at") is None:
@@ -215,13 +232,14 @@ class Client:
         return keys
 
     def _open(self) -> "tuple[Redis | DedicatedConnection, ResultWaiter]":
-        if self._redis is None or self._inbox is None:
+        if self._redis is None or self._result_waiter is None or self._home is None:
             raise NotOpen("the client is not open: use it within 'async with Client() as client'")
-        return self._redis, self._inbox
+        self._home.check()
+        return self._redis, self._result_waiter
 
 
 def _random_ids() -> Iterator[str]:
-    """Ids of 128 random bits, for many of which the system is asked once."""
+    """Yield ids of 128 random bits. The system is asked once for 64 of them."""
     while True:
         many = os.urandom(1024)
         yield from (many[at : at + 16].hex() for at in range(0, len(many), 16))

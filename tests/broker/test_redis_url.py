@@ -6,6 +6,8 @@ from tests.support.waiting import wait_until
 from worker import Settings, SettingsError
 from worker.settings import masked
 
+pytestmark = pytest.mark.once
+
 
 @pytest.mark.parametrize(
     ("url", "shown"),

@@ -16,10 +16,10 @@ from redis.retry import Retry
 
 from tests.chaos.plan import LEASE
 from tests.chaos.work import QUEUES, TENANTS
-from tests.conftest import Table
 from tests.support.dynamo_proxy import DynamoProxy
 from tests.support.redis_proxy import RedisProxy
 from tests.support.servers import DynamoServer, RedisServer
+from tests.support.table import Table
 from tests.support.waiting import wait_until
 
 _ROOT = Path(__file__).parent.parent.parent

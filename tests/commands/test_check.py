@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import redis
 
-from tests.conftest import Table
 from tests.support.commands import Command
 from tests.support.servers import DEBIAN_REDIS, RedisServer
+from tests.support.table import Table
 from worker import Settings
 from worker.broker.server_info import Server
 from worker.cli.check import about_server

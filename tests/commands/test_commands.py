@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Table
 from tests.support.commands import Command
+from tests.support.table import Table
+
+pytestmark = pytest.mark.once
 
 ALL = [
     ["run", "tests.apps.basic:app"],

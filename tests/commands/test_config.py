@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from boto3.dynamodb.types import Binary
 
-from tests.conftest import Table
 from tests.support.commands import Command
+from tests.support.table import Table
+
+pytestmark = pytest.mark.once
 
 
 def items(table: Table) -> dict[str, dict[str, Any]]:

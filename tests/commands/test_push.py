@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from tests.conftest import Shared
 from tests.support.commands import Command
+from tests.support.worker_process import Shared
 
 SETTINGS = {"lease": 1, "backoff_base": 0.01}
 

@@ -7,8 +7,8 @@ import time
 import pytest
 
 from tests.apps.odd import app as odd_app
-from tests.conftest import Shared
 from tests.support.waiting import wait_until
+from tests.support.worker_process import Shared
 
 APP = "tests.apps.odd:app"
 SETTINGS = {"max_attempts": 2, "backoff_base": 0.01, "backoff_max": 0.02}

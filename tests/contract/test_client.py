@@ -16,11 +16,11 @@ from pydantic import BaseModel
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from tests.conftest import Shared
+from tests.support.ports import free_port
 from tests.support.servers import RedisServer
 from tests.support.waiting import wait_until
+from tests.support.worker_process import Shared
 from worker import Client, ConfigInfo, ErrorInfo, Malformed, NotOpen, Result, Settings
-from worker.demo.servers import free_port
 
 APP = "tests.apps.contract:app"
 SETTINGS = {"max_attempts": 1}

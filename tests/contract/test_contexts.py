@@ -6,6 +6,8 @@ import pytest
 from tests.support.servers import RedisServer
 from worker import Client, Malformed, Settings, open_connections
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def settings(redis_server: RedisServer) -> Settings:

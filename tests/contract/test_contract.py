@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from tests.conftest import Shared
 from tests.support.producer import Producer
 from tests.support.waiting import wait_until
+from tests.support.worker_process import Shared
 
 APP = "tests.apps.contract:app"
 SETTINGS = {"lease": 3, "backoff_base": 0.01, "backoff_max": 0.02, "max_attempts": 3}

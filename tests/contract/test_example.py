@@ -14,6 +14,8 @@ from tests.support.waiting import wait_until
 from worker.demo.receiver import is_genuine
 from worker.jobs.job import Job
 
+pytestmark = pytest.mark.once
+
 EXAMPLE = "examples.webhooks:app"
 EVENT = {"type": "order.paid", "data": {"order": 7}}
 SECRET = "between the two of us"

@@ -5,10 +5,13 @@ from collections import Counter
 from functools import partial
 from typing import Any
 
+import pytest
 import redis
 
 from tests.support.fuzz import MAX_JOB_BYTES, a_pipeline, buried_bytes, check, fuzz
 from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.once
 
 APP = "tests.apps.promises:app"
 SETTINGS = {"max_job_bytes": MAX_JOB_BYTES, "max_attempts": 1, "concurrency": 20}

@@ -10,6 +10,8 @@ from tests.apps import kinds
 from tests.support.waiting import wait_until
 from worker import App, HandlerError, Reject, Retry, WorkerError
 
+pytestmark = pytest.mark.once
+
 APP = "tests.apps.kinds:app"
 SETTINGS = {"max_attempts": 1}
 

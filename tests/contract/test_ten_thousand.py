@@ -1,6 +1,10 @@
 import json
 
+import pytest
+
 from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.once
 
 
 def test_ten_thousand_jobs_with_fifty_configs_all_have_their_right_result(

@@ -1,7 +1,10 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.jobs.backoff import Backoff
+
+pytestmark = pytest.mark.once
 
 seconds = st.floats(0, 1e300)
 failures = st.integers(1, 10**6)

@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 import redis
 
-from tests.conftest import Table, Worker, worker_environment
 from tests.support import dying_worker
 from tests.support.servers import DynamoServer, RedisServer
+from tests.support.table import Table
 from tests.support.waiting import wait_until
+from tests.support.worker_process import Worker, worker_environment
 
 LEASE = 1.0
 HEARTBEAT = LEASE / 3

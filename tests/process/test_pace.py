@@ -1,18 +1,12 @@
 """How many jobs a worker claims at once: near Redis and far from it."""
 
-import json
-from collections.abc import Callable
-
 import redis
 
-from tests.conftest import Worker
+from tests.support.producer import Producer, job
 from tests.support.redis_proxy import RedisProxy
 from tests.support.servers import RedisServer
 from tests.support.waiting import wait_until
-
-
-def _push(r: redis.Redis, count: int) -> None:
-    r.lpush("jobs", *(json.dumps({"id": f"{n}", "handler": "echo"}) for n in range(count)))
+from tests.support.worker_process import StartWorker
 
 
 def _exchanges(r: redis.Redis) -> int:
@@ -20,7 +14,7 @@ def _exchanges(r: redis.Redis) -> int:
 
 
 def test_a_flood_is_held_within_the_concurrency(
-    start_worker: Callable[..., Worker], r: redis.Redis
+    start_worker: StartWorker, r: redis.Redis, producer: Producer
 ) -> None:
     start_worker(concurrency=20)
     seen = 0
@@ -30,19 +24,19 @@ def test_a_flood_is_held_within_the_concurrency(
         seen = max([seen, *(r.llen(key) for key in r.keys("{jobs}:active:*"))])
         return len(r.keys("{jobs}:result:*")) == 2000
 
-    _push(r, 2000)
+    producer.push_raw(*(job("echo") for _ in range(2000)))
     wait_until(is_done, 20)
     assert 10 <= seen <= 20
 
 
 def test_a_long_way_from_redis_each_claim_takes_all_that_there_is_room_for(
-    start_worker: Callable[..., Worker], r: redis.Redis, redis_server: RedisServer
+    start_worker: StartWorker, r: redis.Redis, producer: Producer, redis_server: RedisServer
 ) -> None:
     with RedisProxy(redis_server.port) as proxy:
         proxy.set_delay(0.05)
         start_worker(redis_url=proxy.url, concurrency=50)
         r.config_resetstat()
-        _push(r, 600)
+        producer.push_raw(*(job("echo") for _ in range(600)))
         wait_until(lambda: len(r.keys("{jobs}:result:*")) == 600, 20)
         # One for each fifty, and a few before the first and for the lease.
         assert _exchanges(r) <= 18

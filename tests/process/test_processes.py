@@ -1,11 +1,14 @@
 """`worker run --processes`: started, watched, restarted, drained."""
 
-import json
 import os
 import re
 import signal
 
+import pytest
+
 from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.once
 
 
 def pids(log: str) -> list[int]:
@@ -24,13 +27,13 @@ def leases(r) -> int:
     return r.zcard("{jobs}:workers")
 
 
-def test_each_process_is_a_worker_and_sigterm_drains_them_all(start_worker, r) -> None:
+def test_each_process_is_a_worker_and_sigterm_drains_them_all(start_worker, r, producer) -> None:
     worker = start_worker("--processes", "2")
     wait_until(lambda: leases(r) == 2)
-    r.lpush("jobs", '{"id":"nap","handler":"started","payload":0.5}')
+    nap = producer.push("started", 0.5)
     wait_until(lambda: r.get("started"))
     assert worker.stop() == 0
-    assert json.loads(r.get("{jobs}:result:nap"))["status"] == "succeeded"
+    assert producer.result(nap, 0)["status"] == "succeeded"
     assert leases(r) == 0
     assert len(pids(worker.log)) == 2
     assert all(is_gone(pid) for pid in pids(worker.log))
@@ -46,12 +49,11 @@ def test_a_killed_process_is_replaced(start_worker, r) -> None:
     assert worker.stop() == 0
 
 
-def test_a_burst_ends_with_its_last_process(start_worker, r) -> None:
-    for number in range(20):
-        r.lpush("jobs", f'{{"id":"{number}","handler":"echo"}}')
+def test_a_burst_ends_with_its_last_process(start_worker, producer) -> None:
+    ids = [producer.push("echo") for _ in range(20)]
     worker = start_worker("--processes", "2", "--burst", ready=False)
     assert worker.wait() == 0
-    assert all(r.exists(f"{{jobs}}:result:{number}") for number in range(20))
+    assert all(producer.result(id, 0)["status"] == "succeeded" for id in ids)
 
 
 def test_what_can_not_start_is_not_started_again(start_worker) -> None:

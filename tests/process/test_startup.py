@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Table
+from tests.support.ports import free_port
 from tests.support.servers import RedisServer
-from worker.demo.servers import free_port
+from tests.support.table import Table
+
+pytestmark = pytest.mark.once
 
 APP = "tests.apps.basic:app"
 

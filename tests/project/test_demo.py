@@ -22,9 +22,12 @@ ROOT = Path(__file__).parent.parent.parent
 MARK = "DEMO_UNDER_TEST"
 COMMAND = [sys.executable, "-m", "worker", "demo"]
 
-pytestmark = pytest.mark.skipif(
-    not Path("/proc/self/environ").exists(), reason="looks for processes in /proc"
-)
+pytestmark = [
+    pytest.mark.once,
+    pytest.mark.skipif(
+        not Path("/proc/self/environ").exists(), reason="looks for processes in /proc"
+    ),
+]
 
 
 class Demo:

@@ -19,10 +19,13 @@ from compose_spec import PyCompose, parse_duration
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tests.support.ports import free_port
 from worker.cli import app
-from worker.demo.servers import free_port, process
+from worker.demo.servers import process
 from worker.process.loading import load_app
 from worker.settings import Settings
+
+pytestmark = pytest.mark.once
 
 ROOT = Path(__file__).parent.parent.parent
 # botocore's own, and what no settings class of ours names.

@@ -13,6 +13,8 @@ import redis
 import worker
 from worker.settings import Settings
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text()
 

@@ -4,13 +4,15 @@ import json
 import signal
 
 from tests.support import kinds
-from tests.support.jobs import dead, dead_bytes, job, push, result, wait_settled
+from tests.support.producer import dead_bytes, job
 from tests.support.waiting import wait_until
 
 APP = "tests.apps.leaky:app"
 
 
-def test_each_kind_of_job_ends_exactly_once_in_its_final_state(start_worker, r, table) -> None:
+def test_each_kind_of_job_ends_exactly_once_in_its_final_state(
+    start_worker, r, producer, table
+) -> None:
     kinds.fill(table, "secret")
     jobs = kinds.jobs("payload")
     r.set("a-string", "no list")
@@ -21,11 +23,11 @@ def test_each_kind_of_job_ends_exactly_once_in_its_final_state(start_worker, r, 
     r.lpush("jobs", "no JSON", "[]", '{"id":7}')
     start_worker(app=APP, **kinds.SETTINGS)
     wait_until(lambda: r.llen("jobs") == 0)
-    wait_settled(r)
+    producer.wait_idle()
 
-    buried = dead(r)
+    buried = producer.dead()
     reasons = {id_of(entry): entry["reason"] for entry in buried if id_of(entry) in jobs}
-    statuses = {id: result(r, id)["status"] for id in jobs}
+    statuses = {id: producer.result(id)["status"] for id in jobs}
     ends = {id: reasons.get(id) or status for id, status in statuses.items()}
     assert ends == kinds.ENDS
     # Both, where a job failed and its id can be read; the dead list alone, where it can't.
@@ -57,29 +59,29 @@ def said(raw: bytes) -> dict:
 
 
 def test_two_jobs_with_one_id_both_run_and_the_later_result_replaces_the_earlier(
-    start_worker, r
+    start_worker, r, producer
 ) -> None:
     start_worker(app="tests.apps.promises:app")
-    raw = job("same", "count", "same")
+    raw = job("count", "same", id="same")
     r.lpush("jobs", raw, raw)
     wait_until(lambda: r.get("runs:same") == "2")
-    wait_settled(r)
+    producer.wait_idle()
     r.lpush("jobs", raw)
-    wait_until(lambda: result(r, "same")["result"] == 3)
+    wait_until(lambda: producer.result("same")["result"] == 3)
 
 
 def test_a_burst_ends_once_nothing_is_left_and_loses_nothing_to_a_killed_neighbour(
-    start_worker, r
+    start_worker, r, producer
 ) -> None:
     ids = [f"{number}" for number in range(100)]
-    r.lpush("jobs", *(job(id, "count_slowly", id) for id in ids))
+    r.lpush("jobs", *(job("count_slowly", id, id=id) for id in ids))
     neighbour = start_worker(app="tests.apps.promises:app", lease=1, concurrency=10)
     wait_until(lambda: r.llen("jobs") < 90)
     neighbour.signal(signal.SIGKILL)
-    push(r, "last", "echo")
+    producer.push("echo", id="last")
     burst = start_worker("--burst", app="tests.apps.promises:app", lease=1, ready=False)
     assert burst.wait() == 0
     for id in [*ids, "last"]:
-        assert result(r, id, 0)["status"] == "succeeded"
+        assert producer.result(id, 0)["status"] == "succeeded"
     assert all(int(r.get(f"runs:{id}") or 0) >= 1 for id in ids)
-    wait_settled(r, 0)
+    producer.wait_idle(0)

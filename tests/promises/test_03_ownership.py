@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 import redis.asyncio
 
-from tests.support.jobs import active, dead, job, push, result, wait_settled
+from tests.support.producer import job
 from tests.support.redis_proxy import RedisProxy
 from tests.support.waiting import wait_until
 from worker.broker.queue import Queue
@@ -28,13 +28,13 @@ def worker_ids(r) -> set[str]:
 
 
 def test_a_worker_stopped_for_longer_than_its_lease_loses_its_jobs_and_goes_on(
-    start_worker, r, tmp_path
+    start_worker, r, producer, tmp_path
 ) -> None:
     told = r.pubsub()
     told.subscribe("{jobs}:result:ends", "{jobs}:result:hangs")
     stopped = start_worker(app=APP, lease=LEASE)
-    push(r, "ends", "wait_first", str(tmp_path / "go"))
-    push(r, "hangs", "wait_first", "/never")
+    producer.push("wait_first", str(tmp_path / "go"), id="ends")
+    producer.push("wait_first", "/never", id="hangs")
     wait_until(lambda: r.get("runs:ends") and r.get("runs:hangs"))
     (first,) = worker_ids(r)
     other = start_worker(app=APP, lease=LEASE)
@@ -44,7 +44,7 @@ def test_a_worker_stopped_for_longer_than_its_lease_loses_its_jobs_and_goes_on(
     # This handler ends by itself as soon as the worker runs; the other has to be cancelled.
     (tmp_path / "go").touch()
     for id in ("ends", "hangs"):
-        taken_over = result(r, id)
+        taken_over = producer.result(id)
         assert (taken_over["result"], taken_over["worker"]) == ("run 2", second)
         assert taken_over["attempts"] == 1
     wait_until(lambda: first not in worker_ids(r))
@@ -54,12 +54,12 @@ def test_a_worker_stopped_for_longer_than_its_lease_loses_its_jobs_and_goes_on(
     wait_until(lambda: first in worker_ids(r))
     wait_until(lambda: "no longer this worker's" in stopped.log)
     assert other.stop() == 0
-    push(r, "new", "echo")
-    assert result(r, "new")["worker"] == first
-    wait_settled(r)
-    assert {result(r, id)["worker"] for id in ("ends", "hangs")} == {second}
+    producer.push("echo", id="new")
+    assert producer.result("new")["worker"] == first
+    producer.wait_idle()
+    assert {producer.result(id)["worker"] for id in ("ends", "hangs")} == {second}
     assert (r.get("runs:ends"), r.get("runs:hangs")) == ("2", "2")
-    assert dead(r) == []
+    assert producer.dead() == []
     messages = iter(lambda: told.get_message(timeout=0.2), None)
     recorded = [m["channel"] for m in messages if m["type"] == "message"]
     told.close()
@@ -67,24 +67,24 @@ def test_a_worker_stopped_for_longer_than_its_lease_loses_its_jobs_and_goes_on(
 
 
 def test_what_a_partitioned_worker_sends_too_late_is_refused(
-    start_worker, r, redis_server, tmp_path
+    start_worker, r, producer, redis_server, tmp_path
 ) -> None:
     with RedisProxy(redis_server.port) as proxy:
         apart = start_worker(app=APP, lease=LEASE, redis_url=proxy.url)
-        push(r, "1", "wait_first", str(tmp_path / "go"))
+        producer.push("wait_first", str(tmp_path / "go"), id="1")
         wait_until(lambda: r.get("runs:1"))
         (first,) = worker_ids(r)
         start_worker(app=APP, lease=LEASE)
         proxy.pause()
         # The handler ends, and the result that it sends waits in the proxy.
         (tmp_path / "go").touch()
-        taken_over = result(r, "1")
+        taken_over = producer.result("1")
         assert (taken_over["worker"] != first, taken_over["result"]) == (True, "run 2")
         proxy.pause(False)
-        wait_until(lambda: "A result was not recorded" in apart.log)
+        wait_until(lambda: "no longer this worker" in apart.log)
         wait_until(lambda: first in worker_ids(r))
-        assert result(r, "1") == taken_over
-        wait_settled(r)
+        assert producer.result("1") == taken_over
+        producer.wait_idle()
 
 
 # -- the same, in Redis alone ----------------------------------------------------------------------
@@ -104,10 +104,10 @@ def queue_of(client: redis.asyncio.Redis, worker: str) -> Queue:
     return Queue(client, "jobs", worker, RedisClock())
 
 
-def test_a_claim_without_a_live_lease_is_refused(r) -> None:
+def test_a_claim_without_a_live_lease_is_refused(r, producer) -> None:
     async def work(client: redis.asyncio.Redis) -> None:
         queue = queue_of(client, "w")
-        push(r, "1", "echo")
+        producer.push("echo", id="1")
         never_registered = await queue.exchange([], 10)
         assert (never_registered.live, never_registered.jobs) == (False, [])
         await queue.register(0.3)
@@ -116,7 +116,7 @@ def test_a_claim_without_a_live_lease_is_refused(r) -> None:
         assert (ended.live, ended.jobs) == (False, [])
         assert await queue.renew(10) is None
         assert r.llen("jobs") == 1
-        assert active(r) == {}
+        assert producer.active() == []
         await queue.register(10)
         assert len((await queue.exchange([], 10)).jobs) == 1
 
@@ -136,10 +136,10 @@ def outcomes(raw: bytes) -> dict[str, Outcome]:
 
 
 @pytest.mark.parametrize("what", ["result", "retry", "burial", "giving back"])
-def test_nothing_is_recorded_for_a_job_that_was_given_back(r, what) -> None:
+def test_nothing_is_recorded_for_a_job_that_was_given_back(r, producer, what) -> None:
     async def work(client: redis.asyncio.Redis) -> None:
         slow, quick = queue_of(client, "slow"), queue_of(client, "quick")
-        push(r, "1", "echo")
+        producer.push("echo", id="1")
         await slow.register(10)
         await quick.register(10)
         (raw,) = (await slow.exchange([], 1)).jobs
@@ -162,16 +162,18 @@ def test_nothing_is_recorded_for_a_job_that_was_given_back(r, what) -> None:
     on_queue(r, work)
 
 
-def test_a_living_workers_jobs_are_not_recovered(r) -> None:
+def test_a_living_workers_jobs_are_not_recovered(r, producer) -> None:
     async def work(client: redis.asyncio.Redis) -> None:
         living, other = queue_of(client, "living"), queue_of(client, "other")
-        raw = push(r, "1", "echo").encode()
+        raw = producer.push_raw(job("echo", id="1")).encode()
         await living.register(10)
         await other.register(10)
         await living.exchange([], 1)
         assert await other.lapsed() == []
-        reply = await other.recover("living", [requeue(raw, job("1", "echo", crashes=1).encode())])
+        reply = await other.recover(
+            "living", [requeue(raw, job("echo", id="1", crashes=1).encode())]
+        )
         assert (reply.live, reply.held) == (True, 1)
-        assert active(r) == {"living": [raw.decode()]}
+        assert producer.active_by_worker() == {"living": [raw.decode()]}
 
     on_queue(r, work)

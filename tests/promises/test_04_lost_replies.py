@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from tests.support.jobs import active, dead, job, push, result, wait_settled
+from tests.support.producer import Producer, job
 from tests.support.redis_proxy import RedisProxy
 from tests.support.waiting import wait_until
 from worker import Client, Settings
@@ -29,43 +29,45 @@ def blocked(r) -> bool:
     return r.info("clients")["blocked_clients"] > 0
 
 
-def assert_each_ran_once(r, ids: list[str]) -> None:
+def assert_each_ran_once(producer: Producer, ids: list[str]) -> None:
     for id in ids:
-        assert (result(r, id)["status"], result(r, id)["attempts"]) == ("succeeded", 1)
-    wait_settled(r)
-    assert {r.get(f"runs:{id}") for id in ids} == {"1"}
-    assert dead(r) == []
+        assert (producer.result(id)["status"], producer.result(id)["attempts"]) == ("succeeded", 1)
+    producer.wait_idle()
+    assert {producer.r.get(f"runs:{id}") for id in ids} == {"1"}
+    assert producer.dead() == []
 
 
-def test_jobs_whose_claim_was_never_heard_of_run_once(start_worker, r, proxy) -> None:
+def test_jobs_whose_claim_was_never_heard_of_run_once(start_worker, r, producer, proxy) -> None:
     ids = [f"claim-{number}" for number in range(50)]
-    r.lpush("jobs", *(job(id, "count", id) for id in ids))
+    r.lpush("jobs", *(job("count", id, id=id) for id in ids))
     lost = proxy.lose_next_reply(EXCHANGE, reply=b'"claim-')
     worker = start_worker(app=APP, redis_url=proxy.url, concurrency=20)
-    assert_each_ran_once(r, ids)
+    assert_each_ran_once(producer, ids)
     assert lost.is_set()
-    assert "were claimed without our hearing of it" in worker.log
+    assert "whose reply was lost; runs now" in worker.log
 
 
-def test_a_job_whose_blocking_read_was_never_heard_of_runs_once(start_worker, r, proxy) -> None:
+def test_a_job_whose_blocking_read_was_never_heard_of_runs_once(
+    start_worker, r, producer, proxy
+) -> None:
     lost = proxy.lose_next_reply(b"BLMOVE", reply=b'"blmove"')
     start_worker(app=APP, redis_url=proxy.url)
     wait_until(lambda: blocked(r))
-    push(r, "blmove", "count", "blmove")
-    assert_each_ran_once(r, ["blmove"])
+    producer.push("count", "blmove", id="blmove")
+    assert_each_ran_once(producer, ["blmove"])
     assert lost.is_set()
 
 
 def test_jobs_whose_settling_was_never_heard_of_run_once_and_are_told_once(
-    start_worker, r, proxy
+    start_worker, r, producer, proxy
 ) -> None:
     ids = [f"settle-{number}" for number in range(30)]
     told = r.pubsub()
     told.subscribe(*(f"{{jobs}}:result:{id}" for id in ids))
     lost = [proxy.lose_next_reply(b"succeeded") for _ in range(3)]
     start_worker(app=APP, redis_url=proxy.url, concurrency=5)
-    r.lpush("jobs", *(job(id, "count", id) for id in ids))
-    assert_each_ran_once(r, ids)
+    r.lpush("jobs", *(job("count", id, id=id) for id in ids))
+    assert_each_ran_once(producer, ids)
     assert all(loss.is_set() for loss in lost)
     messages = iter(lambda: told.get_message(timeout=0.2), None)
     channels = [m["channel"] for m in messages if m["type"] == "message"]
@@ -73,30 +75,37 @@ def test_jobs_whose_settling_was_never_heard_of_run_once_and_are_told_once(
     assert sorted(channels) == sorted(f"{{jobs}}:result:{id}" for id in ids)
 
 
-def test_a_retry_or_burial_that_was_never_heard_of_happens_once(start_worker, r, proxy) -> None:
+def test_a_retry_or_burial_that_was_never_heard_of_happens_once(
+    start_worker, producer, proxy
+) -> None:
     start_worker(app="tests.apps.basic:app", redis_url=proxy.url, backoff_base=0.01)
     lost = [proxy.lose_next_reply(b"bury"), proxy.lose_next_reply(b"later")]
-    push(r, "rejected", "reject", "why")
-    push(r, "failing", "fail", "why")
-    assert (result(r, "rejected")["attempts"], result(r, "failing")["attempts"]) == (1, 5)
-    wait_settled(r)
+    producer.push("reject", "why", id="rejected")
+    producer.push("fail", "why", id="failing")
+    assert (producer.result("rejected")["attempts"], producer.result("failing")["attempts"]) == (
+        1,
+        5,
+    )
+    producer.wait_idle()
     assert all(loss.is_set() for loss in lost)
-    assert sorted(entry["reason"] for entry in dead(r)) == ["failed", "rejected"]
+    assert sorted(entry["reason"] for entry in producer.dead()) == ["failed", "rejected"]
 
 
-def test_a_lease_taken_without_our_hearing_of_it_costs_nothing(start_worker, r, proxy) -> None:
+def test_a_lease_taken_without_our_hearing_of_it_costs_nothing(
+    start_worker, r, producer, proxy
+) -> None:
     lost = proxy.lose_next_reply(REGISTER)
     start_worker(app=APP, redis_url=proxy.url)
-    push(r, "1", "count", "1")
-    assert_each_ran_once(r, ["1"])
+    producer.push("count", "1", id="1")
+    assert_each_ran_once(producer, ["1"])
     assert lost.is_set()
     assert r.zcard("{jobs}:workers") == 1
 
 
-def test_a_leave_that_was_never_heard_of_is_repeated(start_worker, r, proxy) -> None:
+def test_a_leave_that_was_never_heard_of_is_repeated(start_worker, r, producer, proxy) -> None:
     worker = start_worker(app=APP, redis_url=proxy.url, grace_period=0)
-    raw = push(r, "1", "nap", 60)
-    wait_until(lambda: active(r))
+    raw = producer.push_raw(job("nap", 60, id="1"))
+    wait_until(producer.active)
     lost = proxy.lose_next_reply(LEAVE)
     assert worker.stop() == 0
     assert lost.is_set()
@@ -104,31 +113,31 @@ def test_a_leave_that_was_never_heard_of_is_repeated(start_worker, r, proxy) -> 
     assert r.zcard("{jobs}:workers") == 0
 
 
-def test_replies_swallowed_for_a_while_strand_nothing(start_worker, r, proxy) -> None:
+def test_replies_swallowed_for_a_while_strand_nothing(start_worker, r, producer, proxy) -> None:
     ids = [f"{number}" for number in range(200)]
     start_worker(app=APP, redis_url=proxy.url, concurrency=10)
     wait_until(lambda: blocked(r))
     proxy.drop_replies()
-    r.lpush("jobs", *(job(id, "echo", id) for id in ids))
+    r.lpush("jobs", *(job("echo", id, id=id) for id in ids))
     # Some are claimed now, and nobody has heard of it.
-    wait_until(lambda: active(r) and proxy.lost)
+    wait_until(lambda: producer.active() and proxy.lost)
     proxy.drop_replies(False)
     for id in ids:
-        assert result(r, id)["attempts"] == 1
-    wait_settled(r)
+        assert producer.result(id)["attempts"] == 1
+    producer.wait_idle()
 
 
-def test_connections_reset_under_load_strand_nothing(start_worker, r, proxy) -> None:
+def test_connections_reset_under_load_strand_nothing(start_worker, r, producer, proxy) -> None:
     ids = [f"{number}" for number in range(500)]
     start_worker(app=APP, redis_url=proxy.url, concurrency=10)
-    r.lpush("jobs", *(job(id, "nap", 0.01) for id in ids))
+    r.lpush("jobs", *(job("nap", 0.01, id=id) for id in ids))
     for done in range(100, 500, 100):
         wait_until(lambda done=done: r.llen("jobs") < 500 - done)
         proxy.reset_all()
     for id in ids:
-        assert result(r, id)["attempts"] == 1
-    wait_settled(r)
-    assert dead(r) == []
+        assert producer.result(id)["attempts"] == 1
+    producer.wait_idle()
+    assert producer.dead() == []
 
 
 @pytest.mark.parametrize("many", [False, True])

@@ -1,6 +1,5 @@
 """Redis away: handlers finish, outcomes are kept and written, claiming resumes by itself."""
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -10,11 +9,12 @@ from pathlib import Path
 import pytest
 import redis
 
-from tests.conftest import Table, Worker, worker_environment
-from tests.support.jobs import active, dead, push, result, wait_settled
+from tests.support.producer import Producer, job
 from tests.support.redis_proxy import RedisProxy
 from tests.support.servers import RedisServer
+from tests.support.table import Table
 from tests.support.waiting import wait_until
+from tests.support.worker_process import Worker, serving, worker_environment
 
 APP = "tests.apps.promises:app"
 RESUMES = 2.0
@@ -29,6 +29,10 @@ class World:
     proxy: RedisProxy
     r: redis.Redis
     ending: ExitStack
+
+    @property
+    def producer(self) -> Producer:
+        return Producer(self.r)
 
 
 @contextmanager
@@ -56,14 +60,9 @@ def standing(session_dynamo, redis_binary, tmp_path_factory) -> Iterator[tuple[W
             "WORKER_REDIS_URL": world.proxy.url,
             "WORKER_CONFIG_TABLE": table.name,
         }
-        command = [sys.executable, "-m", "worker", "run", APP]
-        worker = Worker(command, folder, environment, folder / "worker.log")
-        try:
-            yield world, worker.wait_ready()
-            assert worker.stop() == 0
-        finally:
-            worker.end()
-            table.close()
+        with serving(APP, environment, folder) as worker:
+            yield world, worker
+        table.close()
 
 
 def a_server(folder: Path, binary: str | None, ending: ExitStack) -> RedisServer:
@@ -214,21 +213,21 @@ def outlive(world: World, worker: Worker, notes: Path, way: Way, told: int | Non
     notes.touch()
     names = [f"{way.__name__}-{n}" for n in (1, 2, 3)]
     for id in names:
-        push(world.r, id, "note", {"file": str(notes), "seconds": 0.8})
+        world.producer.push("note", {"file": str(notes), "seconds": 0.8}, id=id)
     wait_until(lambda: notes.read_text().count("begins") == 3)
     with way(world):
         wait_until(lambda: notes.read_text().count("ends") == 3)
     back = time.monotonic()
-    r = world.r
-    push(r, f"after-{way.__name__}", "echo")
-    assert result(r, f"after-{way.__name__}")["status"] == "succeeded"
+    producer = world.producer
+    producer.push("echo", id=f"after-{way.__name__}")
+    assert producer.result(f"after-{way.__name__}")["status"] == "succeeded"
     resumed = time.monotonic() - back
     for id in names:
-        assert (result(r, id)["status"], result(r, id)["attempts"]) == ("succeeded", 1)
+        assert (producer.result(id)["status"], producer.result(id)["attempts"]) == ("succeeded", 1)
     assert resumed < RESUMES + TOLERANCE
-    wait_settled(r)
+    producer.wait_idle()
     assert notes.read_text().count("begins") == 3
-    assert dead(r) == []
+    assert producer.dead() == []
     # Redis has recorded it a moment before the worker hears of that, and tells.
     wait_until(lambda: len(set(lines(worker))) == 1, 3)
     went, _ = lines(worker)
@@ -238,11 +237,11 @@ def outlive(world: World, worker: Worker, notes: Path, way: Way, told: int | Non
 
 @pytest.mark.parametrize("way", ["FLUSHALL", "restart"])
 def test_a_redis_with_an_empty_memory_needs_no_restart_of_workers(start_worker, world, way) -> None:
-    r = world.r
+    r, producer = world.r, world.producer
     world.r.config_set("appendonly", "no")
     worker = start_worker(app=APP, redis_url=world.proxy.url)
-    push(r, "forgotten", "nap", 60)
-    wait_until(lambda: active(r))
+    producer.push("nap", 60, id="forgotten")
+    wait_until(producer.active)
     if way == "FLUSHALL":
         r.flushall()
         r.script_flush()
@@ -252,11 +251,11 @@ def test_a_redis_with_an_empty_memory_needs_no_restart_of_workers(start_worker, 
         appended.rename(world.server.folder / "gone")
         world.server.start()
     back = time.monotonic()
-    push(r, "new", "echo")
-    assert result(r, "new")["status"] == "succeeded"
+    producer.push("echo", id="new")
+    assert producer.result("new")["status"] == "succeeded"
     assert time.monotonic() - back < RESUMES + TOLERANCE
-    wait_until(lambda: "1 jobs are no longer this worker's" in worker.log)
-    wait_settled(r)
+    wait_until(lambda: "no longer this worker's" in worker.log)
+    producer.wait_idle()
     assert r.zcard("{jobs}:workers") == 1
 
 
@@ -264,19 +263,19 @@ def test_what_redis_does_while_its_memory_is_full_costs_no_lease(
     start_worker, world, tmp_path
 ) -> None:
     """Leases go on, so that nobody takes over what a living worker waits to record."""
-    r = world.r
+    r, producer = world.r, world.producer
     notes = tmp_path / "notes"
     notes.touch()
     for _ in range(2):
         start_worker(app=APP, redis_url=world.proxy.url, lease=0.6, ready=False)
     wait_until(lambda: r.zcard("{jobs}:workers") == 2)
-    push(r, "b", "note", {"file": str(notes), "seconds": 0.5})
+    producer.push("note", {"file": str(notes), "seconds": 0.5}, id="b")
     wait_until(lambda: "b begins" in notes.read_text())
     with out_of_memory(world):
         full = time.monotonic()
         wait_until(lambda: time.monotonic() - full > 1.5)
-    assert result(r, "b")["status"] == "succeeded"
-    wait_settled(r)
+    assert producer.result("b")["status"] == "succeeded"
+    producer.wait_idle()
     assert notes.read_text().count("b begins") == 1
 
 
@@ -284,8 +283,8 @@ def test_a_worker_that_has_its_hands_full_tells_of_each_outage_and_return(
     start_worker, world
 ) -> None:
     worker = start_worker(app=APP, redis_url=world.proxy.url, concurrency=1, lease=1)
-    push(world.r, "long", "nap", 60)
-    wait_until(lambda: active(world.r))
+    world.producer.push("nap", 60, id="long")
+    wait_until(world.producer.active)
     for times in (1, 2):
         with refusing(world):
             wait_until(lambda times=times: lines(worker)[0] == times)
@@ -295,10 +294,10 @@ def test_a_worker_that_has_its_hands_full_tells_of_each_outage_and_return(
 
 def test_a_worker_told_to_stop_while_redis_is_away_still_goes(start_worker, world) -> None:
     worker = start_worker(app=APP, redis_url=world.proxy.url, grace_period=0.5, lease=2)
-    raw = push(world.r, "a", "nap", 60)
-    wait_until(lambda: active(world.r))
+    raw = world.producer.push_raw(job("nap", 60, id="a"))
+    wait_until(world.producer.active)
     with refusing(world):
         wait_until(lambda: "Redis is away" in worker.log)
         assert worker.stop() == 1
     assert "could not be handed in" in worker.log
-    assert list(active(world.r).values()) == [[raw]]
+    assert world.producer.active() == [raw]

@@ -1,7 +1,6 @@
 """DynamoDB away, slow or throttling: jobs run with remembered config, or wait without a slot."""
 
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -11,11 +10,14 @@ from typing import Any
 import pytest
 import redis
 
-from tests.conftest import Table, Worker, worker_environment
 from tests.support.dynamo_proxy import DynamoProxy, error
-from tests.support.jobs import active, dead, job, push, result, wait_settled
+from tests.support.producer import Producer, job
 from tests.support.servers import DynamoServer, RedisServer
+from tests.support.table import Table
 from tests.support.waiting import wait_until
+from tests.support.worker_process import Worker, serving, worker_environment
+
+pytestmark = pytest.mark.once
 
 APP = "tests.apps.promises:app"
 TTL = 0.3
@@ -123,13 +125,8 @@ def standing(session_dynamo, redis_binary, tmp_path_factory) -> Iterator[Standin
             "WORKER_CONFIG_TTL": str(TTL),
             "WORKER_CONCURRENCY": "4",
         }
-        command = [sys.executable, "-m", "worker", "run", APP]
-        worker = Worker(command, folder, environment, folder / "worker.log")
-        try:
-            yield Standing(r, table, proxy, worker.wait_ready())
-            assert worker.stop() == 0
-        finally:
-            worker.end()
+        with serving(APP, environment, folder) as worker:
+            yield Standing(r, table, proxy, worker)
     server.stop()
     table.close()
 
@@ -139,96 +136,102 @@ def test_what_is_cached_is_served_past_its_time_and_what_is_not_waits_without_a_
     standing, session_dynamo, way: Way
 ) -> None:
     r, worker, name = standing.r, standing.worker, way.__name__
+    producer = Producer(r)
     told = worker.log.count("Config can't be read")
     standing.table.put(f"cached-{name}", colour="red")
-    push(r, f"fresh-{name}", "echo", config=f"cached-{name}")
-    assert result(r, f"fresh-{name}")["config"]["stale"] is False
+    producer.push("echo", id=f"fresh-{name}", config=f"cached-{name}")
+    assert producer.result(f"fresh-{name}")["config"]["stale"] is False
     past_its_time()
     with way(standing.proxy, session_dynamo):
-        waiting = [push(r, f"other-{name}-{n}", "echo", config=f"other-{name}") for n in range(3)]
+        waiting = [
+            producer.push_raw(job("echo", id=f"other-{name}-{n}", config=f"other-{name}"))
+            for n in range(3)
+        ]
         began = time.monotonic()
         stale = [f"stale-{name}-{n}" for n in range(40)]
         for id in stale:
-            push(r, id, "echo", config=f"cached-{name}")
+            producer.push("echo", id=id, config=f"cached-{name}")
         for id in stale:
-            found = result(r, id)
+            found = producer.result(id)
             assert found["config"]["stale"] is True
             assert found["result"]["config"] == {"colour": "red"}
         assert time.monotonic() - began < 6 + TOLERANCE
         wait_until(lambda: set(r.zrange("{jobs}:scheduled", 0, -1)) == set(waiting))
-        assert active(r) == {}
+        assert producer.active() == []
         assert worker.log.count("Config can't be read") == told + 1
-    assert dead(r) == []
+    assert producer.dead() == []
     r.delete("{jobs}:scheduled")
     read_again = worker.log.count("can be read again")
 
     def is_read_again() -> bool:
-        push(r, f"again-{name}", "echo", config=f"cached-{name}")
+        producer.push("echo", id=f"again-{name}", config=f"cached-{name}")
         return worker.log.count("can be read again") > read_again
 
     wait_until(is_read_again)
-    wait_settled(r)
+    producer.wait_idle()
 
 
 def test_jobs_that_waited_for_their_config_run_when_dynamodb_is_back(
-    start, r, table, dynamo_proxy
+    start, r, producer, table, dynamo_proxy
 ) -> None:
     table.put("cached", colour="red")
     table.put("other", colour="blue")
     worker = start()
-    push(r, "fresh", "echo", config="cached")
-    result(r, "fresh")
+    producer.push("echo", id="fresh", config="cached")
+    producer.result("fresh")
     dynamo_proxy.stop()
     for number in range(8):
-        push(r, f"other-{number}", "echo", config="other")
+        producer.push("echo", id=f"other-{number}", config="other")
     wait_until(lambda: r.zcard("{jobs}:scheduled") == 8)
     table.put("cached", colour="green")
     dynamo_proxy.start()
     for number in range(8):
-        found = result(r, f"other-{number}")
+        found = producer.result(f"other-{number}")
         assert (found["attempts"], found["config"]["stale"]) == (1, False)
         assert found["result"]["config"] == {"colour": "blue"}
     past_its_time()
-    push(r, "fresh-again", "echo", config="cached")
-    found = result(r, "fresh-again")
+    producer.push("echo", id="fresh-again", config="cached")
+    found = producer.result("fresh-again")
     assert (found["config"]["stale"], found["result"]["config"]) == (False, {"colour": "green"})
-    wait_settled(r)
-    assert dead(r) == []
+    producer.wait_idle()
+    assert producer.dead() == []
     assert worker.log.count("Config can't be read") == 1
     assert worker.log.count("can be read again") == 1
 
 
-def test_what_is_cached_is_served_no_longer_than_the_limit_says(start, r, table, dynamo_proxy):
+def test_what_is_cached_is_served_no_longer_than_the_limit_says(
+    start, r, producer, table, dynamo_proxy
+):
     table.put("cached", colour="red")
     start(config_max_stale=0.5)
-    push(r, "1", "echo", config="cached")
-    result(r, "1")
+    producer.push("echo", id="1", config="cached")
+    producer.result("1")
     dynamo_proxy.stop()
     old = time.monotonic()
     wait_until(lambda: time.monotonic() - old > TTL + 0.6)
-    raw = push(r, "2", "echo", config="cached")
+    raw = producer.push_raw(job("echo", id="2", config="cached"))
     wait_until(lambda: r.zrange("{jobs}:scheduled", 0, -1) == [raw])
     dynamo_proxy.start()
-    assert result(r, "2")["config"]["stale"] is False
+    assert producer.result("2")["config"]["stale"] is False
 
 
 def test_jobs_with_config_run_at_full_speed_beside_jobs_that_wait_for_theirs(
-    start, r, table, dynamo_proxy, session_dynamo
+    start, r, producer, table, dynamo_proxy, session_dynamo
 ) -> None:
     table.put("cached", colour="red")
     start(concurrency=10)
-    push(r, "0", "echo", config="cached")
-    result(r, "0")
+    producer.push("echo", id="0", config="cached")
+    producer.result("0")
     past_its_time()
     with hanging(dynamo_proxy, session_dynamo):
-        push(r, "first", "echo", config="cached")
-        assert result(r, "first")["config"]["stale"] is True
+        producer.push("echo", id="first", config="cached")
+        assert producer.result("first")["config"]["stale"] is True
         began = time.monotonic()
         for number in range(300):
-            push(r, f"waits-{number}", "echo", config=f"unknown-{number}")
-            push(r, f"runs-{number}", "echo", config="cached")
+            producer.push("echo", id=f"waits-{number}", config=f"unknown-{number}")
+            producer.push("echo", id=f"runs-{number}", config="cached")
         for number in range(300):
-            assert result(r, f"runs-{number}")["status"] == "succeeded"
+            assert producer.result(f"runs-{number}")["status"] == "succeeded"
         assert time.monotonic() - began < 4 + TOLERANCE
         assert r.zcard("{jobs}:scheduled") > 250
 
@@ -236,7 +239,7 @@ def test_jobs_with_config_run_at_full_speed_beside_jobs_that_wait_for_theirs(
 def test_claiming_slows_down_when_no_job_gets_its_config(start, r, dynamo_proxy) -> None:
     start(concurrency=10)
     dynamo_proxy.stop()
-    raws = [job(f"{number}", "echo", config="any") for number in range(400)]
+    raws = [job("echo", id=f"{number}", config="any") for number in range(400)]
     r.lpush("jobs", *raws)
     wait_until(lambda: r.zcard("{jobs}:scheduled"))
     r.config_resetstat()
@@ -251,13 +254,13 @@ def test_reads_slow_down_too(start, r, dynamo_proxy) -> None:
     start(concurrency=10)
     with dynamo_proxy.answering(lambda *_: (500, error("InternalServerError"))):
         dynamo_proxy.clear()
-        r.lpush("jobs", *(job(f"{number}", "echo", config=f"{number}") for number in range(400)))
+        r.lpush("jobs", *(job("echo", id=f"{number}", config=f"{number}") for number in range(400)))
         began = time.monotonic()
         wait_until(lambda: time.monotonic() - began > 3)
         assert 1 <= dynamo_proxy.count() < 20
 
 
-def test_unprocessed_keys_are_asked_for_again(start, r, table, dynamo_proxy) -> None:
+def test_unprocessed_keys_are_asked_for_again(start, producer, table, dynamo_proxy) -> None:
     for number in range(10):
         table.put(f"key-{number}", number=number)
     start()
@@ -273,11 +276,11 @@ def test_unprocessed_keys_are_asked_for_again(start, r, table, dynamo_proxy) -> 
     dynamo_proxy.clear()
     with dynamo_proxy.answering(respond):
         for number in range(10):
-            push(r, f"{number}", "echo", config=f"key-{number}")
+            producer.push("echo", id=f"{number}", config=f"key-{number}")
         for number in range(10):
-            assert result(r, f"{number}")["result"]["config"] == {"number": number}
+            assert producer.result(f"{number}")["result"]["config"] == {"number": number}
     assert times > 2
-    wait_settled(r)
+    producer.wait_idle()
 
 
 @pytest.mark.parametrize(
@@ -288,41 +291,41 @@ def test_unprocessed_keys_are_asked_for_again(start, r, table, dynamo_proxy) -> 
     ],
 )
 def test_wrong_credentials_are_told_apart_from_an_outage(
-    start, r, dynamo_proxy, kind, told
+    start, r, producer, dynamo_proxy, kind, told
 ) -> None:
     worker = start()
     with dynamo_proxy.answering(lambda *_: (500, error("InternalServerError"))):
-        raw = push(r, "1", "echo", config="any")
+        raw = producer.push_raw(job("echo", id="1", config="any"))
         wait_until(lambda: r.zrange("{jobs}:scheduled", 0, -1) == [raw])
-        assert "Someone has to mend this" not in worker.log
+        assert "An operator has to fix this" not in worker.log
     with dynamo_proxy.answering(lambda *_: (400, error(kind))):
-        wait_until(lambda: "Someone has to mend this" in worker.log)
-    (line,) = [line for line in worker.log.splitlines() if "Someone has to mend" in line]
+        wait_until(lambda: "An operator has to fix this" in worker.log)
+    (line,) = [line for line in worker.log.splitlines() if "An operator has to fix" in line]
     assert kind in line
     assert told in line
-    assert dead(r) == []
+    assert producer.dead() == []
 
 
-def test_a_deleted_table_is_told_apart_and_its_jobs_wait(start, r, table) -> None:
+def test_a_deleted_table_is_told_apart_and_its_jobs_wait(start, r, producer, table) -> None:
     table.put("k", width=1)
     worker = start()
     table.drop()
-    raw = push(r, "1", "echo", config="k")
+    raw = producer.push_raw(job("echo", id="1", config="k"))
     wait_until(lambda: "there is no such table" in worker.log)
     wait_until(lambda: r.zrange("{jobs}:scheduled", 0, -1) == [raw])
-    assert "Someone has to mend this" in worker.log
+    assert "An operator has to fix this" in worker.log
     table.create()
     table.put("k", width=2)
-    assert result(r, "1")["result"]["config"] == {"width": 2}
-    assert dead(r) == []
+    assert producer.result("1")["result"]["config"] == {"width": 2}
+    assert producer.dead() == []
 
 
-def test_a_handler_that_reads_an_impossible_key_harms_nobody(start_worker, r, table) -> None:
+def test_a_handler_that_reads_an_impossible_key_harms_nobody(start_worker, producer, table) -> None:
     table.put("k", width=1)
     worker = start_worker(app=APP, config_ttl=TTL, max_attempts=1)
     for number, key in enumerate(["", "x" * 3000]):
-        push(r, f"reads-{number}", "read_config", key)
-        assert result(r, f"reads-{number}")["error"]["type"] == "ValueError"
-    push(r, "1", "echo", config="k")
-    assert result(r, "1")["config"]["stale"] is False
+        producer.push("read_config", key, id=f"reads-{number}")
+        assert producer.result(f"reads-{number}")["error"]["type"] == "ValueError"
+    producer.push("echo", id="1", config="k")
+    assert producer.result("1")["config"]["stale"] is False
     assert "Config can't be read" not in worker.log

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.jobs import active, dead, job, push, result, wait_settled
+from tests.support.producer import job
 from tests.support.waiting import wait_until
 
 APP = "tests.apps.promises:app"
@@ -23,7 +23,7 @@ def notes(tmp_path) -> Path:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_jobs_go_back_in_their_order_with_nothing_counted(
-    start_worker, r, table, dynamo_proxy, notes, number
+    start_worker, r, producer, table, dynamo_proxy, notes, number
 ) -> None:
     worker = start_worker(
         app=APP,
@@ -32,16 +32,19 @@ def test_jobs_go_back_in_their_order_with_nothing_counted(
         grace_period=GRACE,
         concurrency=6,
     )
-    short = push(r, "short", "note", {"file": str(notes), "seconds": GRACE / 2})
+    short = producer.push_raw(job("note", {"file": str(notes), "seconds": GRACE / 2}, id="short"))
     long = [
-        push(r, f"long-{n}", "tidy", str(notes), attempts=1, crashes=1, mine=[1e15]) for n in (1, 2)
+        producer.push("tidy", str(notes), id=f"long-{n}", attempts=1, crashes=1, mine=[1e15])
+        for n in (1, 2)
     ]
     wait_until(lambda: notes.read_text().count("begins") == 3)
     # These are claimed, and do not start: their config does not come.
     dynamo_proxy.delay = 30
-    waiting = [push(r, f"waiting-{n}", "echo", config=f"slow-{n}") for n in (1, 2, 3)]
-    wait_until(lambda: sum(map(len, active(r).values())) == 6)
-    pending = [push(r, f"pending-{n}", "echo") for n in (1, 2)]
+    waiting = [
+        producer.push_raw(job("echo", id=f"waiting-{n}", config=f"slow-{n}")) for n in (1, 2, 3)
+    ]
+    wait_until(lambda: len(producer.active()) == 6)
+    pending = [producer.push_raw(job("echo", id=f"pending-{n}")) for n in (1, 2)]
 
     worker.signal(number)
     began = time.monotonic()
@@ -52,15 +55,15 @@ def test_jobs_go_back_in_their_order_with_nothing_counted(
     assert GRACE <= time.monotonic() - began < GRACE + TOLERANCE
 
     assert r.lrange("jobs", 0, -1) == [*reversed(pending), *reversed(waiting), *reversed(long)]
-    assert result(r, "short")["status"] == "succeeded"
+    assert producer.result("short")["status"] == "succeeded"
     assert short not in r.lrange("jobs", 0, -1)
     assert notes.read_text().count("is clean") == 2
     assert set(r.keys()) == {"jobs", "{jobs}:result:short"}
 
 
-def test_a_second_signal_gives_everything_back_at_once(start_worker, r, notes) -> None:
+def test_a_second_signal_gives_everything_back_at_once(start_worker, r, producer, notes) -> None:
     worker = start_worker(app=APP, grace_period=60)
-    raws = [push(r, f"{n}", "tidy", str(notes)) for n in (1, 2, 3)]
+    raws = [producer.push_raw(job("tidy", str(notes), id=f"{n}")) for n in (1, 2, 3)]
     wait_until(lambda: notes.read_text().count("begins") == 3)
     worker.signal(signal.SIGTERM)
     wait_until(lambda: "Stopping" in worker.log)
@@ -73,46 +76,46 @@ def test_a_second_signal_gives_everything_back_at_once(start_worker, r, notes) -
     assert set(r.keys()) == {"jobs"}
 
 
-def test_claiming_stops_at_once(start_worker, r, notes) -> None:
+def test_claiming_stops_at_once(start_worker, r, producer, notes) -> None:
     worker = start_worker(app=APP)
-    push(r, "keeps-it-up", "note", {"file": str(notes), "seconds": 1})
+    producer.push("note", {"file": str(notes), "seconds": 1}, id="keeps-it-up")
     wait_until(lambda: "begins" in notes.read_text())
     worker.signal(signal.SIGTERM)
     wait_until(lambda: "Stopping" in worker.log)
-    raws = [push(r, f"{n}", "count", "late") for n in range(10)]
+    raws = [producer.push_raw(job("count", "late", id=f"{n}")) for n in range(10)]
     assert worker.wait() == 0
     # A blocking read may have taken one before it ended: that one has gone back to its place.
     assert r.lrange("jobs", 0, -1) == raws[::-1]
     assert r.get("runs:late") is None
 
 
-def test_a_poison_suspect_that_waits_for_its_turn_goes_back_too(start_worker, r) -> None:
+def test_a_poison_suspect_that_waits_for_its_turn_goes_back_too(start_worker, r, producer) -> None:
     worker = start_worker(app=APP, grace_period=0, lease=30)
-    long = push(r, "long", "nap", 60)
-    wait_until(lambda: active(r))
-    suspect = push(r, "suspect", "echo", crashes=2)
-    wait_until(lambda: sum(map(len, active(r).values())) == 2)
+    long = producer.push_raw(job("nap", 60, id="long"))
+    wait_until(producer.active)
+    suspect = producer.push_raw(job("echo", id="suspect", crashes=2))
+    wait_until(lambda: len(producer.active()) == 2)
     assert worker.stop() == 0
     assert r.lrange("jobs", 0, -1) == [suspect, long]
 
 
-def test_workers_replaced_one_after_the_other_run_each_job_once(start_worker, r) -> None:
+def test_workers_replaced_one_after_the_other_run_each_job_once(start_worker, r, producer) -> None:
     ids = [f"{number}" for number in range(200)]
-    r.lpush("jobs", *(job(id, "count_slowly", id) for id in ids))
+    r.lpush("jobs", *(job("count_slowly", id, id=id) for id in ids))
     workers = [start_worker(app=APP, concurrency=10)]
     for _ in range(2):
         workers.append(start_worker(app=APP, concurrency=10))
         assert workers.pop(0).stop() == 0
     for id in ids:
-        assert result(r, id)["attempts"] == 1
-    wait_settled(r)
+        assert producer.result(id)["attempts"] == 1
+    producer.wait_idle()
     assert {r.get(f"runs:{id}") for id in ids} == {"1"}
-    assert dead(r) == []
+    assert producer.dead() == []
 
 
 def test_a_flood_that_is_interrupted_leaves_the_rest_in_its_order(start_worker, r) -> None:
     count = 6000
-    r.lpush("jobs", *(job(f"{n:04}", "echo") for n in range(count)))
+    r.lpush("jobs", *(job("echo", id=f"{n:04}") for n in range(count)))
     ended = 0
     for _ in range(4):
         worker = start_worker(app=APP, concurrency=20)

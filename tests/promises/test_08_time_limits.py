@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.jobs import active, dead, push, result, wait_settled
+from tests.support.producer import job
 from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.once
 
 APP = "tests.apps.promises:app"
 LIMIT = 0.3
@@ -24,12 +26,12 @@ def notes(tmp_path) -> Path:
 
 
 def test_an_async_handler_over_its_limit_is_cancelled_and_has_failed_an_attempt(
-    start_worker, r, notes
+    start_worker, producer, notes
 ) -> None:
     start_worker(app=APP, timeout=LIMIT, max_attempts=2, backoff_base=0)
-    push(r, "1", "tidy", str(notes))
+    producer.push("tidy", str(notes), id="1")
     began = time.monotonic()
-    found = result(r, "1")
+    found = producer.result("1")
     assert 2 * LIMIT < time.monotonic() - began < 2 * LIMIT + 1 + TOLERANCE
     assert (found["status"], found["attempts"]) == ("failed", 2)
     assert found["error"] == {
@@ -38,55 +40,55 @@ def test_an_async_handler_over_its_limit_is_cancelled_and_has_failed_an_attempt(
         "traceback": None,
     }
     assert notes.read_text().count("is clean") == 2
-    assert [entry["reason"] for entry in dead(r)] == ["failed"]
+    assert [entry["reason"] for entry in producer.dead()] == ["failed"]
 
 
-def test_the_limit_in_the_config_is_the_one_that_holds(start_worker, r, table) -> None:
+def test_the_limit_in_the_config_is_the_one_that_holds(start_worker, producer, table) -> None:
     table.put("brief", policy={"timeout": Decimal("0.2"), "max_attempts": 1})
     start_worker(app=APP)
-    push(r, "brief", "nap", 60, config="brief")
-    push(r, "long", "nap", 0.5)
-    assert result(r, "brief")["error"]["type"] == "Timeout"
-    assert result(r, "long")["status"] == "succeeded"
+    producer.push("nap", 60, id="brief", config="brief")
+    producer.push("nap", 0.5, id="long")
+    assert producer.result("brief")["error"]["type"] == "Timeout"
+    assert producer.result("long")["status"] == "succeeded"
 
 
-def test_what_a_handler_returns_after_its_time_is_dropped(start_worker, r) -> None:
+def test_what_a_handler_returns_after_its_time_is_dropped(start_worker, producer) -> None:
     start_worker(app=APP, timeout=LIMIT, max_attempts=1)
-    push(r, "1", "slow_to_leave", 0.3)
-    found = result(r, "1")
+    producer.push("slow_to_leave", 0.3, id="1")
+    found = producer.result("1")
     assert (found["status"], found["result"], found["error"]["type"]) == ("failed", None, "Timeout")
 
 
 def test_a_handler_that_swallows_cancellation_is_reported_and_does_not_hold_the_exit(
-    start_worker, r, notes
+    start_worker, producer, notes
 ) -> None:
     worker = start_worker(app=APP, timeout=LIMIT, max_attempts=1, concurrency=1)
-    push(r, "1", "stubborn", str(notes))
-    push(r, "next", "echo")
+    producer.push("stubborn", str(notes), id="1")
+    producer.push("echo", id="next")
     began = time.monotonic()
-    assert result(r, "1")["error"]["type"] == "Timeout"
-    assert result(r, "next")["status"] == "succeeded"
+    assert producer.result("1")["error"]["type"] == "Timeout"
+    assert producer.result("next")["status"] == "succeeded"
     assert time.monotonic() - began < LIMIT + CLEAN_UP + TOLERANCE
     assert "Job '1' ('stubborn')" in worker.log
     assert "its handler swallows cancellation" in worker.log
     Path(f"{notes}.end").touch()
-    push(r, "after", "echo")
-    assert result(r, "after")["status"] == "succeeded"
-    assert result(r, "1")["status"] == "failed"
+    producer.push("echo", id="after")
+    assert producer.result("after")["status"] == "succeeded"
+    assert producer.result("1")["status"] == "failed"
     Path(f"{notes}.end").unlink()
-    push(r, "2", "stubborn", str(notes))
+    producer.push("stubborn", str(notes), id="2")
     wait_until(lambda: "2 begins" in notes.read_text())
-    result(r, "2")
+    producer.result("2")
     leaving = time.monotonic()
     assert worker.stop() == 0
     assert time.monotonic() - leaving < 1 + TOLERANCE
 
 
 def test_a_handler_that_swallows_cancellation_on_a_deploy_is_given_back(
-    start_worker, r, notes
+    start_worker, r, producer, notes
 ) -> None:
     worker = start_worker(app=APP, grace_period=0.2)
-    raw = push(r, "1", "stubborn", str(notes))
+    raw = producer.push_raw(job("stubborn", str(notes), id="1"))
     wait_until(lambda: "begins" in notes.read_text())
     leaving = time.monotonic()
     assert worker.stop() == 0
@@ -96,28 +98,28 @@ def test_a_handler_that_swallows_cancellation_on_a_deploy_is_given_back(
 
 
 def test_a_sync_handler_over_its_limit_is_abandoned_and_starves_nobody(
-    start_worker, r, notes
+    start_worker, producer, notes
 ) -> None:
     worker = start_worker(app=APP, timeout=LIMIT, max_attempts=1, concurrency=2)
     for number in range(6):
-        push(r, f"{number}", "in_thread", {"file": str(notes), "seconds": 2})
-    push(r, "next", "in_thread", {"file": str(notes), "seconds": 0})
+        producer.push("in_thread", {"file": str(notes), "seconds": 2}, id=f"{number}")
+    producer.push("in_thread", {"file": str(notes), "seconds": 0}, id="next")
     began = time.monotonic()
-    assert result(r, "next")["status"] == "succeeded"
+    assert producer.result("next")["status"] == "succeeded"
     assert time.monotonic() - began < 3 * LIMIT + TOLERANCE
     for number in range(6):
-        assert result(r, f"{number}")["error"]["type"] == "Timeout"
+        assert producer.result(f"{number}")["error"]["type"] == "Timeout"
     assert "Threads left behind: 6" in worker.log
     assert "its thread can't be stopped" in worker.log
     # What they return in the end changes nothing, and their threads are no longer counted.
     wait_until(lambda: notes.read_text().count("ends") == 7)
-    wait_settled(r)
-    assert {result(r, f"{number}")["status"] for number in range(6)} == {"failed"}
-    assert len(dead(r)) == 6
-    push(r, "7", "in_thread", {"file": str(notes), "seconds": 2})
-    result(r, "7")
+    producer.wait_idle()
+    assert {producer.result(f"{number}")["status"] for number in range(6)} == {"failed"}
+    assert len(producer.dead()) == 6
+    producer.push("in_thread", {"file": str(notes), "seconds": 2}, id="7")
+    producer.result("7")
     assert worker.log.count("Threads left behind: 1.") == 2
     leaving = time.monotonic()
     assert worker.stop() == 0
     assert time.monotonic() - leaving < 1 + TOLERANCE
-    assert active(r) == {}
+    assert producer.active() == []

@@ -3,8 +3,11 @@
 import signal
 import time
 
-from tests.support.jobs import push, result, wait_settled
+import pytest
+
 from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.once
 
 APP = "tests.apps.promises:app"
 BLOCKED = "The event loop has been blocked"
@@ -12,10 +15,10 @@ COST = "That has cost the lease"
 
 
 def test_the_log_names_the_job_and_shows_the_stack_and_once_more_when_the_lease_is_lost(
-    start_worker, r
+    start_worker, r, producer
 ) -> None:
     worker = start_worker(app=APP, lease=1.6)
-    push(r, "the-culprit", "block", 2.4)
+    producer.push("block", 2.4, id="the-culprit")
     wait_until(lambda: BLOCKED in worker.log)
     assert r.get("{jobs}:result:the-culprit") is None
     assert "by job 'the-culprit' ('block')" in worker.log
@@ -23,38 +26,38 @@ def test_the_log_names_the_job_and_shows_the_stack_and_once_more_when_the_lease_
     assert COST not in worker.log
     wait_until(lambda: COST in worker.log)
     assert r.get("{jobs}:result:the-culprit") is None
-    result(r, "the-culprit")
+    producer.result("the-culprit")
     assert worker.log.count(BLOCKED) == 2
 
 
-def test_a_loop_that_is_blocked_for_less_than_a_second_is_not_told(start_worker, r) -> None:
+def test_a_loop_that_is_blocked_for_less_than_a_second_is_not_told(start_worker, producer) -> None:
     worker = start_worker(app=APP)
     for number in range(4):
-        push(r, f"{number}", "block", 0.4)
-        result(r, f"{number}")
+        producer.push("block", 0.4, id=f"{number}")
+        producer.result(f"{number}")
     assert BLOCKED not in worker.log
 
 
-def test_a_process_that_stood_still_is_not_taken_for_a_blocked_loop(start_worker, r) -> None:
+def test_a_process_that_stood_still_is_not_taken_for_a_blocked_loop(start_worker, producer) -> None:
     worker = start_worker(app=APP)
     worker.signal(signal.SIGSTOP)
     stopped = time.monotonic()
     wait_until(lambda: time.monotonic() - stopped > 1.5)
     worker.signal(signal.SIGCONT)
-    push(r, "1", "nap", 0.6)
-    result(r, "1")
+    producer.push("nap", 0.6, id="1")
+    producer.result("1")
     assert BLOCKED not in worker.log
 
 
 def test_others_take_over_what_a_blocked_worker_holds_and_their_results_stand(
-    start_worker, r
+    start_worker, producer
 ) -> None:
     workers = [start_worker(app=APP, lease=1) for _ in range(2)]
-    push(r, "blocks", "block_first", 4)
-    found = result(r, "blocks")
+    producer.push("block_first", 4, id="blocks")
+    found = producer.result("blocks")
     assert found["result"] == "run 2"
     wait_until(lambda: any("no longer this worker's" in worker.log for worker in workers))
-    wait_settled(r)
-    assert result(r, "blocks") == found
-    push(r, "goes-on", "echo")
-    assert result(r, "goes-on")["status"] == "succeeded"
+    producer.wait_idle()
+    assert producer.result("blocks") == found
+    producer.push("echo", id="goes-on")
+    assert producer.result("goes-on")["status"] == "succeeded"

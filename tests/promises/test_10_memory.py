@@ -6,32 +6,35 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.jobs import active, dead, job, push, result, wait_settled
+from tests.support.producer import job
 from tests.support.redis_proxy import RedisProxy
 from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.once
 
 APP = "tests.apps.promises:app"
 
 
-def test_no_more_is_claimed_than_runs(start_worker, r) -> None:
-    r.lpush("jobs", *(job(f"{number}", "count_slowly", "all") for number in range(60)))
+def test_no_more_is_claimed_than_runs(start_worker, r, producer) -> None:
+    r.lpush("jobs", *(job("count_slowly", "all", id=f"{number}") for number in range(60)))
     start_worker(app=APP, concurrency=7)
     most = 0
     while r.get("runs:all") != "60":
-        most = max(most, sum(map(len, active(r).values())))
+        most = max(most, len(producer.active()))
     assert 5 <= most <= 7
-    wait_settled(r)
+    producer.wait_idle()
 
 
 def test_no_more_is_claimed_while_outcomes_wait_to_be_written(
-    start_worker, r, redis_server, tmp_path
+    start_worker, r, producer, redis_server, tmp_path
 ) -> None:
     notes = tmp_path / "notes"
     notes.touch()
     with RedisProxy(redis_server.port) as proxy:
         start_worker(app=APP, redis_url=proxy.url, concurrency=5)
         jobs = [
-            job(f"{number}", "note", {"file": str(notes), "seconds": 0.3}) for number in range(20)
+            job("note", {"file": str(notes), "seconds": 0.3}, id=f"{number}")
+            for number in range(20)
         ]
         r.lpush("jobs", *jobs)
         wait_until(lambda: notes.read_text().count("begins") >= 5)
@@ -46,34 +49,36 @@ def test_no_more_is_claimed_while_outcomes_wait_to_be_written(
         assert begun == recorded + 5
         proxy.refuse(False)
         for number in range(20):
-            assert result(r, f"{number}")["status"] == "succeeded"
-    wait_settled(r)
+            assert producer.result(f"{number}")["status"] == "succeeded"
+    producer.wait_idle()
 
 
 @pytest.mark.parametrize(("size", "status"), [(900, "succeeded"), (1001, "failed")])
-def test_a_result_may_have_so_many_bytes(start_worker, r, size, status) -> None:
-    push(r, "1", "echo", "x" * size)
-    push(r, "beside", "echo")
+def test_a_result_may_have_so_many_bytes(start_worker, producer, size, status) -> None:
+    producer.push("echo", "x" * size, id="1")
+    producer.push("echo", id="beside")
     start_worker(app=APP, max_result_bytes=1000)
-    found = result(r, "1")
+    found = producer.result("1")
     assert found["status"] == status
-    assert result(r, "beside")["status"] == "succeeded"
+    assert producer.result("beside")["status"] == "succeeded"
     if status == "failed":
         assert (found["error"]["type"], found["attempts"]) == ("ResultTooLarge", 1)
         assert "WORKER_MAX_RESULT_BYTES" in found["error"]["message"]
-        assert [entry["reason"] for entry in dead(r)] == ["result_too_large"]
+        assert [entry["reason"] for entry in producer.dead()] == ["result_too_large"]
 
 
-def test_what_an_error_says_is_cut(start_worker, r) -> None:
+def test_what_an_error_says_is_cut(start_worker, producer) -> None:
     start_worker(app="tests.apps.basic:app", max_attempts=1)
-    push(r, "1", "fail", "x" * 500_000)
-    error = result(r, "1")["error"]
+    producer.push("fail", "x" * 500_000, id="1")
+    error = producer.result("1")["error"]
     assert len(error["message"]) == 2_000
     assert len(error["traceback"]) == 10_000
-    assert len(dead(r)[0]["error"]["message"]) == 2_000
+    assert len(producer.dead()[0]["error"]["message"]) == 2_000
 
 
-def test_the_least_recently_used_config_goes_first(start_worker, r, table, dynamo_proxy) -> None:
+def test_the_least_recently_used_config_goes_first(
+    start_worker, producer, table, dynamo_proxy
+) -> None:
     for number in range(4):
         table.put(f"key-{number}", number=number)
     start_worker(
@@ -87,8 +92,8 @@ def test_the_least_recently_used_config_goes_first(start_worker, r, table, dynam
         """Run a job with this config; tells how often DynamoDB was asked."""
         dynamo_proxy.clear()
         id = f"{time.monotonic()}"
-        push(r, id, "echo", config=f"key-{number}")
-        assert result(r, id)["result"]["config"] == {"number": number}
+        producer.push("echo", id=id, config=f"key-{number}")
+        assert producer.result(id)["result"]["config"] == {"number": number}
         return dynamo_proxy.count()
 
     assert [run(number) for number in (0, 1, 2)] == [1, 1, 1]
@@ -98,17 +103,21 @@ def test_the_least_recently_used_config_goes_first(start_worker, r, table, dynam
     assert run(1) == 1
 
 
-def test_more_configs_at_once_than_are_remembered_are_all_had(start_worker, r, table) -> None:
+def test_more_configs_at_once_than_are_remembered_are_all_had(
+    start_worker, r, producer, table
+) -> None:
     for number in range(30):
         table.put(f"key-{number}", number=number)
-    r.lpush("jobs", *(job(f"{n}", "echo", config=f"key-{n}") for n in range(30)))
+    r.lpush("jobs", *(job("echo", id=f"{n}", config=f"key-{n}") for n in range(30)))
     start_worker(app=APP, config_cache_size=3)
     for number in range(30):
-        assert result(r, f"{number}")["result"]["config"] == {"number": number}
+        assert producer.result(f"{number}")["result"]["config"] == {"number": number}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_the_memory_of_a_worker_that_runs_many_jobs_stays_flat(start_worker, r, table) -> None:
+def test_the_memory_of_a_worker_that_runs_many_jobs_stays_flat(
+    start_worker, r, producer, table
+) -> None:
     worker = start_worker(
         app="tests.apps.basic:app", log_level="ERROR", max_attempts=1, ready=False
     )
@@ -118,12 +127,12 @@ def test_the_memory_of_a_worker_that_runs_many_jobs_stays_flat(start_worker, r, 
     def mebibytes_after_another(thousands: int) -> float:
         for _ in range(thousands):
             jobs = [
-                job(f"{n}", "fail" if n % 50 == 0 else "echo", "x" * 100, config=f"key-{n % 50}")
+                job("fail" if n % 50 == 0 else "echo", "x" * 100, id=f"{n}", config=f"key-{n % 50}")
                 for n in range(1000)
             ]
             r.lpush("jobs", *jobs)
         wait_until(lambda: not r.llen("jobs"), 60)
-        wait_settled(r)
+        producer.wait_idle()
         status = Path(f"/proc/{worker.process.pid}/status").read_text()
         (line,) = [line for line in status.splitlines() if line.startswith("VmRSS")]
         return int(line.split()[1]) / 1024

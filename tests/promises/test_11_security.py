@@ -14,10 +14,10 @@ import redis
 
 from tests.support import kinds
 from tests.support.certificates import Authority
-from tests.support.jobs import dead, dead_bytes, job, push, result, wait_settled
+from tests.support.ports import free_port
+from tests.support.producer import Producer, dead_bytes, job
 from tests.support.servers import DEBIAN_REDIS, RedisServer
 from tests.support.waiting import wait_until
-from worker.demo.servers import free_port
 
 APP = "tests.apps.promises:app"
 LEAKY = "tests.apps.leaky:app"
@@ -56,20 +56,21 @@ def let_in(r: redis.Redis) -> None:
 def test_a_worker_runs_under_the_smallest_acl(start_worker, guarded, table) -> None:
     url = f"redis://worker:{PASSWORD}@127.0.0.1:{guarded.port}/0"
     with guarded.client() as r:
-        r.zadd("{jobs}:scheduled", {job("scheduled", "echo"): 1})
-        r.rpush("{jobs}:active:ghost", job("recovered", "echo"))
-        push(r, "replied", "echo", reply_to="{jobs}:replies-are-not-to-its-own-keys")
-        push(r, "garbage", "echo", config=1)
+        producer = Producer(r)
+        r.zadd("{jobs}:scheduled", {job("echo", id="scheduled"): 1})
+        r.rpush("{jobs}:active:ghost", job("echo", id="recovered"))
+        producer.push("echo", id="replied", reply_to="{jobs}:replies-are-not-to-its-own-keys")
+        producer.push("echo", id="garbage", config=1)
         first = start_worker(app=APP, redis_url=url, lease=1, max_attempts=2, backoff_base=0)
-        push(r, "unknown", "no such handler")
+        producer.push("no such handler", id="unknown")
         for id in ("scheduled", "recovered"):
-            assert result(r, id)["status"] == "succeeded"
+            assert producer.result(id)["status"] == "succeeded"
         for id in ("replied", "garbage", "unknown"):
-            assert result(r, id)["status"] == "failed"
+            assert producer.result(id)["status"] == "failed"
         assert first.stop() == 0
-        push(r, "last", "echo")
+        producer.push("echo", id="last")
         assert start_worker("--burst", app=APP, redis_url=url, lease=1, ready=False).wait() == 0
-        assert result(r, "last")["status"] == "succeeded"
+        assert producer.result("last")["status"] == "succeeded"
         denied = {entry["object"] for entry in r.acl_log()}
         # redis-py tells its name and version where it may, and does not mind where it may not.
         assert denied <= {"client|setinfo", "client|maint_notifications"}
@@ -174,6 +175,7 @@ def test_payloads_and_config_values_and_secrets_are_never_logged(
     url = f"redis://worker:{PASSWORD}@127.0.0.1:{guarded.port}/0"
     jobs = kinds.jobs(PAYLOAD)
     with guarded.client() as r:
+        producer = Producer(r)
         r.execute_command("ACL", "SETUSER", "worker", "~a-string")
         r.set("a-string", PAYLOAD)
         worker = start_worker(
@@ -187,10 +189,10 @@ def test_payloads_and_config_values_and_secrets_are_never_logged(
         for raw in jobs.values():
             r.lpush("jobs", raw)
         for id in jobs:
-            result(r, id)
-        assert PAYLOAD in result(r, "raises")["error"]["message"]
+            producer.result(id)
+        assert PAYLOAD in producer.result("raises")["error"]["message"]
         r.execute_command("CLIENT", "KILL", "TYPE", "normal")
-        wait_settled(r)
+        producer.wait_idle()
         guarded.kill()
         wait_until(lambda: "Redis is away" in worker.log)
         guarded.start()
@@ -242,16 +244,16 @@ def test_a_reply_goes_to_none_of_the_queues_own_keys(shared, reply_to) -> None:
 
 
 def test_no_module_is_imported_but_the_one_that_the_operator_named(
-    start_worker, r, tmp_path
+    start_worker, r, producer, tmp_path
 ) -> None:
     for name in ("evil", "handlers", "tasks"):
         (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'imported')!r}, 'a')")
     start_worker(app=LEAKY, max_attempts=1, cwd=tmp_path)
     for number, name in enumerate(["evil", "evil:main", "evil.main", "os.system", "builtins:eval"]):
-        push(r, f"{number}", name, "1", config="evil")
-        assert result(r, f"{number}")["error"]["type"] == "UnknownHandler"
-    push(r, "5", "environment")
-    assert result(r, "5")["result"] == []
+        producer.push(name, "1", id=f"{number}", config="evil")
+        assert producer.result(f"{number}")["error"]["type"] == "UnknownHandler"
+    producer.push("environment", id="5")
+    assert producer.result("5")["result"] == []
     assert not (tmp_path / "imported").exists()
 
 
@@ -263,10 +265,10 @@ class Bomb:
         return (Path.touch, (self.file,))
 
 
-def test_nothing_but_json_is_read(start_worker, r, tmp_path) -> None:
+def test_nothing_but_json_is_read(start_worker, r, producer, tmp_path) -> None:
     raw = pickle.dumps({"id": "1", "handler": "echo", "payload": Bomb(tmp_path / "bang")})
     start_worker()
     r.lpush("jobs", raw)
-    (entry,) = wait_until(lambda: dead(r))
+    (entry,) = wait_until(producer.dead)
     assert (entry["reason"], dead_bytes(entry)) == ("malformed", raw)
     assert not (tmp_path / "bang").exists()

@@ -3,7 +3,7 @@
 import pytest
 import redis
 
-from tests.support.jobs import dead, job, push, result, wait_settled
+from tests.support.producer import job
 from tests.support.waiting import wait_until
 
 APP = "tests.apps.promises:app"
@@ -22,43 +22,43 @@ def idle(r: redis.Redis) -> bool:
     return r.info("clients")["blocked_clients"] > 0
 
 
-def test_delayed_jobs_run_when_they_are_due_on_an_idle_queue(start_worker, r) -> None:
+def test_delayed_jobs_run_when_they_are_due_on_an_idle_queue(start_worker, r, producer) -> None:
     start_worker(app=APP)
-    push(r, "warm", "redis_time")
-    result(r, "warm")
+    producer.push("redis_time", id="warm")
+    producer.result("warm")
     wait_until(lambda: idle(r))
     began = now(r)
     due = {f"{delay}": began + delay for delay in (200, 210, 800, 950, 1500, 2400)}
     # Any producer may do that, and nobody tells the worker.
-    r.zadd("{jobs}:scheduled", {job(id, "redis_time"): at for id, at in due.items()})
-    late = {id: result(r, id)["result"] - at for id, at in due.items()}
+    r.zadd("{jobs}:scheduled", {job("redis_time", id=id): at for id, at in due.items()})
+    late = {id: producer.result(id)["result"] - at for id, at in due.items()}
     assert min(late.values()) >= 0
     assert max(late.values()) <= LATEST + TOLERANCE
-    wait_settled(r)
+    producer.wait_idle()
 
 
-def test_retries_run_when_they_are_due(start_worker, r) -> None:
+def test_retries_run_when_they_are_due(start_worker, producer) -> None:
     start_worker(app=APP)
     for delay in (0.0, 0.4, 1.1):
-        push(r, f"{delay}", "retry_once", delay)
+        producer.push("retry_once", delay, id=f"{delay}")
     for delay in (0.0, 0.4, 1.1):
-        first, second = result(r, f"{delay}")["result"]
+        first, second = producer.result(f"{delay}")["result"]
         assert delay * 1000 <= second - first <= delay * 1000 + LATEST + TOLERANCE
 
 
-def test_a_delayed_job_outlives_the_worker(start_worker, r, run_command) -> None:
+def test_a_delayed_job_outlives_the_worker(start_worker, r, producer, run_command) -> None:
     first = start_worker(app=APP)
     assert run_command("push", "redis_time", "--delay", "2.5", "--id", "1").returncode == 0
     ((_, due),) = r.zrange("{jobs}:scheduled", 0, -1, withscores=True)
     assert first.stop() == 0
     assert r.zcard("{jobs}:scheduled") == 1
     start_worker(app=APP)
-    assert result(r, "1")["result"] >= due
+    assert producer.result("1")["result"] >= due
 
 
 @pytest.mark.parametrize("offset", [3600, -3600])
 def test_host_clocks_that_are_an_hour_off_change_nothing(
-    start_worker, run_command, environment, r, tmp_path, offset
+    start_worker, run_command, environment, r, producer, tmp_path, offset
 ) -> None:
     folder = tmp_path / "clock"
     folder.mkdir()
@@ -72,14 +72,14 @@ def test_host_clocks_that_are_an_hour_off_change_nothing(
     environment["PYTHONPATH"] = f"{folder}:{environment['PYTHONPATH']}"
     began = now(r)
     start_worker(app=APP)
-    push(r, "in-time", "redis_time", expires_at=began + 60_000)
-    push(r, "too-late", "redis_time", expires_at=began - 1)
-    push(r, "fails", "no_such_handler", attempts=4)
-    r.zadd("{jobs}:scheduled", {job("due", "redis_time"): began + 1500})
-    push(r, "retried", "retry_once", 0.5)
+    producer.push("redis_time", id="in-time", expires_at=began + 60_000)
+    producer.push("redis_time", id="too-late", expires_at=began - 1)
+    producer.push("no_such_handler", id="fails", attempts=4)
+    r.zadd("{jobs}:scheduled", {job("redis_time", id="due"): began + 1500})
+    producer.push("retry_once", 0.5, id="retried")
     run_command("push", "redis_time", "--delay", "0.5", "--id", "pushed")
 
-    found = {id: result(r, id) for id in ("in-time", "too-late", "fails", "due", "pushed")}
+    found = {id: producer.result(id) for id in ("in-time", "too-late", "fails", "due", "pushed")}
     ended = now(r)
     assert {id: fields["status"] for id, fields in found.items()} == {
         "in-time": "succeeded",
@@ -88,13 +88,13 @@ def test_host_clocks_that_are_an_hour_off_change_nothing(
         "due": "succeeded",
         "pushed": "succeeded",
     }
-    times = [dead(r)[0]["died_at"], found["pushed"]["enqueued_at"]]
+    times = [producer.dead()[0]["died_at"], found["pushed"]["enqueued_at"]]
     times += [fields["finished_at"] for fields in found.values()]
     times += [found[id]["started_at"] for id in ("in-time", "due", "pushed")]
     assert all(began - 1000 <= ms <= ended + 1000 for ms in times)
     assert began + 1500 <= found["due"]["result"] <= began + 1500 + LATEST + 3 * TOLERANCE
     assert found["pushed"]["result"] - found["pushed"]["enqueued_at"] >= 500
-    first, second = result(r, "retried")["result"]
+    first, second = producer.result("retried")["result"]
     assert 500 <= second - first <= 500 + LATEST + TOLERANCE
     ((_, lease),) = r.zrange("{jobs}:workers", 0, -1, withscores=True)
     assert now(r) < lease <= now(r) + 15_000

@@ -16,7 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
 
-from worker.demo.servers import free_port
+from tests.support.ports import free_port
 
 Respond = Callable[[str, dict[str, Any]], tuple[int, dict[str, Any]] | None]
 

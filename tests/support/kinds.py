@@ -2,8 +2,8 @@
 
 from decimal import Decimal
 
-from tests.conftest import Table
-from tests.support.jobs import job
+from tests.support.producer import job
+from tests.support.table import Table
 
 # Of the worker's settings: sizes in bytes.
 SETTINGS = {
@@ -49,25 +49,25 @@ ENDS = {
 
 def jobs(payload: str) -> dict[str, str]:
     """One job of each kind, by its id. `a-string` must be a Redis key that is no list."""
-    named = {name: job(name, name, payload) for name in ENDS}
+    named = {name: job(name, payload, id=name) for name in ENDS}
     nested = "[" * 1000 + f'"{payload}"' + "]" * 1000
     return named | {
-        "picky_of_payload": job("picky_of_payload", "picky_of_payload", {"word": payload}),
-        "broken_by_payload": job("broken_by_payload", "broken_by_payload", {"word": payload}),
-        "picky_of_config": job("picky_of_config", "picky_of_config", config="word"),
-        "broken_by_config": job("broken_by_config", "broken_by_config", config="word"),
-        "bad_policy": job("bad_policy", "replies", payload, config="bad policy"),
-        "endless_policy": job("endless_policy", "replies", payload, config="endless policy"),
-        "no_config": job("no_config", "replies", payload, config="no such item"),
-        "wrong_reply_to": job("wrong_reply_to", "replies", payload, reply_to="a-string"),
-        "own_reply_to": job("own_reply_to", "replies", payload, reply_to="{jobs}:dead"),
-        "expired": job("expired", "replies", payload, expires_at=1),
-        "wrong_field": job("wrong_field", "replies", payload, attempts=payload),
+        "picky_of_payload": job("picky_of_payload", {"word": payload}, id="picky_of_payload"),
+        "broken_by_payload": job("broken_by_payload", {"word": payload}, id="broken_by_payload"),
+        "picky_of_config": job("picky_of_config", id="picky_of_config", config="word"),
+        "broken_by_config": job("broken_by_config", id="broken_by_config", config="word"),
+        "bad_policy": job("replies", payload, id="bad_policy", config="bad policy"),
+        "endless_policy": job("replies", payload, id="endless_policy", config="endless policy"),
+        "no_config": job("replies", payload, id="no_config", config="no such item"),
+        "wrong_reply_to": job("replies", payload, id="wrong_reply_to", reply_to="a-string"),
+        "own_reply_to": job("replies", payload, id="own_reply_to", reply_to="{jobs}:dead"),
+        "expired": job("replies", payload, id="expired", expires_at=1),
+        "wrong_field": job("replies", payload, id="wrong_field", attempts=payload),
         "nan": f'{{"id":"nan","handler":"replies","payload":["{payload}",NaN]}}',
         "deep": f'{{"id":"deep","handler":"replies","payload":{nested}}}',
-        "large": job("large", "replies", payload * 2000),
-        "good": job("good", "replies", payload),
-        "crashed": job("crashed", "replies", payload, crashes=2),
+        "large": job("replies", payload * 2000, id="large"),
+        "good": job("replies", payload, id="good"),
+        "crashed": job("replies", payload, id="crashed", crashes=2),
     }
 
 

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self, TypeVar
 
-from worker.demo.servers import free_port
+from tests.support.ports import free_port
 
 T = TypeVar("T")
 Direction = Literal["requests", "replies", "both"]

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import redis
 
-from worker.demo.servers import dynamo_command, free_port, process, valkey_command
+from tests.support.ports import free_port
+from worker.demo.servers import dynamo_command, process, valkey_command
 
 DEBIAN_REDIS = shutil.which("redis-server")
 

@@ -5,6 +5,8 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 
 from tests.support.dynamo_proxy import DynamoProxy, error
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def dynamo(dynamo_proxy: DynamoProxy):

@@ -1,1 +1,1 @@
-"""All that talks to Redis. The only room that imports redis."""
+"""Everything that talks to Redis. The only room that imports redis."""

@@ -1,15 +1,20 @@
-"""redis-py's connections, made to survive an outage without a second one of their own making.
+"""Subclasses of redis-py's connections that reconnect cleanly after an outage.
 
-- Writing to a connection that was reset a moment ago raises OSError on asyncio's own loop, which
-  redis-py turns into its ConnectionError. On uvloop it raises RuntimeError, which redis-py lets
-  through, and which nobody who waits for Redis to come back would take for an outage.
-- Writing to one that another task has closed in the meantime (cancelled while it was reading, say)
-  raises AttributeError.
-- A connection that ended while it was idle is opened anew before it is used. redis-py 8 looks for
-  that only where it has no maintenance notifications, and misses a reset even then.
-- redis-py makes a task for each write, to bound its time, which then leaves a turn of the loop
-  later. A time limit around the write costs less, and the write leaves at once.
-- A server that has become read-only was demoted: what its address leads to by now is asked anew.
+The lowest of three layers over redis-py's private parts: every socket to Redis is one of these,
+also those of `DedicatedConnection` and `Subscription`. Each difference is for a failure that
+redis-py 8.1 has:
+
+- A write to a connection that was reset a moment ago raises RuntimeError on uvloop, where asyncio's
+  own loop raises OSError. redis-py lets RuntimeError through, and no caller takes it for an outage.
+  Here it is a ConnectionError.
+- A write to a connection that another task has just closed (it was cancelled while reading, say)
+  raises AttributeError. Here it is a ConnectionError.
+- A connection that ended while it was idle fails its next command. Here it is opened again first.
+  redis-py looks for this only without maintenance notifications, and misses a reset even then.
+- redis-py makes a task for each write, to limit its time, so the bytes leave one turn of the event
+  loop later. Here they leave at once, and only a write that has to wait is timed.
+- A server that answers READONLY was demoted. Here the connection is closed, so that the next one
+  resolves the address again and may reach the new primary.
 """
 
 import asyncio
@@ -26,10 +31,12 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ReadOnlyError
 from redis.exceptions import TimeoutError as RedisTimeout
 
-_BUFFERED = 64 * 1024  # bytes that may wait for the socket; asyncio's own high-water mark
+_BUFFERED = 64 * 1024  # bytes that may wait for the socket; asyncio's default high-water mark
 
 
-class _Sturdy:
+class _Resilient:
+    """What the three kinds of connections have in common."""
+
     _reader: Any
     _writer: Any
     disconnect: Any
@@ -38,11 +45,11 @@ class _Sturdy:
 
     @property
     def is_open(self) -> bool:
-        """Whether it has been opened and has not ended since, as far as is known."""
+        """Whether it was opened and, as far as this side knows, has not ended since."""
         return bool(self._writer) and not (self._writer.is_closing() or self._reader.at_eof())
 
     async def connect(self) -> None:
-        """Called for every command, before it is written."""
+        """Open the connection unless it is open. Called before each command is written."""
         if self.is_open:
             return
         if self._writer:
@@ -52,8 +59,9 @@ class _Sturdy:
     async def send_packed_command(
         self, command: bytes | str | Iterable[bytes], check_health: bool = True
     ) -> None:
+        """Write a command. Raise ConnectionError, or TimeoutError after `socket_timeout` s."""
         writer, limit = self._writer, self.socket_timeout
-        self.socket_timeout = None
+        self.socket_timeout = None  # so that redis-py makes no task for it
         try:
             if type(command) is list and writer and not self.health_check_interval:
                 writer.writelines(command)
@@ -64,7 +72,7 @@ class _Sturdy:
                 await super().send_packed_command(command, check_health)  # type: ignore[misc]
         except TimeoutError as error:
             if writer:
-                # Merely closed, it would go on to send the rest once Redis reads again.
+                # Only closed, it would still send the rest once Redis reads again.
                 writer.transport.abort()
             raise RedisTimeout("Timeout writing to socket") from error
         except (RuntimeError, AttributeError) as error:
@@ -75,6 +83,7 @@ class _Sturdy:
             self.socket_timeout = limit
 
     async def read_response(self, *args: Any, **options: Any) -> Any:
+        """Read one reply, and raise it if it is an error."""
         try:
             return await super().read_response(*args, **options)  # type: ignore[misc]
         except ReadOnlyError:
@@ -82,19 +91,25 @@ class _Sturdy:
             raise
 
 
-class _Tcp(_Sturdy, Connection): ...
+class _Tcp(_Resilient, Connection): ...
 
 
-class _Tls(_Sturdy, SSLConnection): ...
+class _Tls(_Resilient, SSLConnection): ...
 
 
-class _Unix(_Sturdy, UnixDomainSocketConnection): ...
+class _Unix(_Resilient, UnixDomainSocketConnection): ...
 
 
-_STURDY: dict[Any, Any] = {Connection: _Tcp, SSLConnection: _Tls, UnixDomainSocketConnection: _Unix}
+_RESILIENT: dict[Any, Any] = {
+    Connection: _Tcp,
+    SSLConnection: _Tls,
+    UnixDomainSocketConnection: _Unix,
+}
 
 
-def sturdy(pool: BlockingConnectionPool) -> BlockingConnectionPool:
-    """The same pool, whose connections are yet to be made."""
-    pool.connection_class = _STURDY[pool.connection_class]
-    return pool
+class ResilientPool(BlockingConnectionPool):
+    """A pool of such connections."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.connection_class = _RESILIENT[self.connection_class]

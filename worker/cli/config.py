@@ -164,18 +164,13 @@ def _parsed(text: bytes) -> dict[str, Any]:
 
 def _warn_of_policy(policy: Any) -> None:
     """Complain at once of what would bury every job of this config later."""
-    from pydantic import ValidationError
-
-    from worker.execution.bound_handler import explain
     from worker.jobs.config_item import plain
-    from worker.jobs.policy import PolicyChange
+    from worker.jobs.policy import policy_problems
 
-    try:
-        PolicyChange.model_validate({} if policy is None else plain(policy))
-    except ValidationError as error:
-        complain(
-            f"written, but its jobs will be buried as config_invalid: {explain(error, 'policy')}"
-        )
+    problems = policy_problems({} if policy is None else plain(policy))
+    if problems:
+        why = "; ".join(map(str, problems))
+        complain(f"written, but its jobs will be buried as config_invalid: {why}")
 
 
 def _complain_of_missing(key: str, settings: "Settings") -> int:

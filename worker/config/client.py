@@ -13,6 +13,7 @@ import aioboto3
 from aiobotocore.config import AioConfig
 from botocore.exceptions import BotoCoreError, NoRegionError
 
+from worker.config.loader import MOST_IN_FLIGHT
 from worker.errors import StartupError
 from worker.settings import Settings
 
@@ -57,7 +58,7 @@ def _client_config(settings: Settings) -> AioConfig:
         connect_timeout=TIMEOUT,
         read_timeout=TIMEOUT,
         retries={"mode": "standard", "total_max_attempts": 2},
-        max_pool_connections=settings.concurrency + 4,
+        max_pool_connections=settings.concurrency + MOST_IN_FLIGHT,
         tcp_keepalive=True,
         connector_args={"keepalive_timeout": KEEPALIVE},
     )

@@ -30,9 +30,9 @@ _serialize = TypeSerializer().serialize
 _UNPROCESSED = Backoff(base=0.1, factor=2.0, max=1.0)
 _UNPROCESSED_TRIES = 5
 
-_KEY_TO_MEND = "its partition key is not the string that WORKER_CONFIG_KEY names"
+_WRONG_KEY_HINT = "its partition key is not the string that WORKER_CONFIG_KEY names"
 _READS = ("GetItem", "BatchGetItem")
-_OPERATORS_TO_MEND = {
+_OPERATOR_HINTS = {
     "ExpiredTokenException": "the AWS credentials have expired: renew them",
     "IncompleteSignature": "the AWS credentials are incomplete",
     "InvalidSignatureException": "the AWS secret key does not match the access key",
@@ -119,7 +119,7 @@ class ConfigTable:
             for raw in page["Items"]:
                 if self.key_attribute not in raw:
                     raise ConfigUnavailable(
-                        f"table {self.name!r}: {_KEY_TO_MEND}", misconfigured=True
+                        f"table {self.name!r}: {_WRONG_KEY_HINT}", misconfigured=True
                     )
                 yield _decoded(raw)
             if not page.get("LastEvaluatedKey"):
@@ -127,7 +127,7 @@ class ConfigTable:
             start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
 
     async def schema_problem(self) -> str | None:
-        """What is wrong with the table's own keys and how to mend it, None where they are right.
+        """Return what is wrong with the table's own keys and how to fix it; None: they are right.
 
         Needs dynamodb:DescribeTable, which `worker run` does not.
         """
@@ -179,10 +179,10 @@ class ConfigTable:
             yield
         except ClientError as error:
             code = error.response.get("Error", {}).get("Code", "unknown error")
-            mend = _OPERATORS_TO_MEND.get(code) or _of_operation(code, error)
+            hint = _OPERATOR_HINTS.get(code) or _hint_by_operation(code, error)
             raise ConfigUnavailable(
-                f"DynamoDB refused table {self.name!r} ({code})" + (f": {mend}" if mend else ""),
-                misconfigured=mend is not None,
+                f"DynamoDB refused table {self.name!r} ({code})" + (f": {hint}" if hint else ""),
+                misconfigured=hint is not None,
             ) from error
         except (NoCredentialsError, PartialCredentialsError, NoRegionError) as error:
             raise ConfigUnavailable(
@@ -202,8 +202,8 @@ class ConfigTable:
             ) from error
 
 
-def _of_operation(code: str, error: ClientError) -> str | None:
-    """What to mend where that depends on what was asked."""
+def _hint_by_operation(code: str, error: ClientError) -> str | None:
+    """Return what an operator has to fix, where that depends on the operation."""
     reading = error.operation_name in _READS
     if code == "AccessDeniedException":
         names = " and ".join(
@@ -212,7 +212,7 @@ def _of_operation(code: str, error: ClientError) -> str | None:
         return f"these credentials may not do that: allow {names} on the table"
     if code == "ValidationException":
         if reading:
-            return _KEY_TO_MEND
+            return _WRONG_KEY_HINT
         return error.response.get("Error", {}).get("Message")
     return None
 

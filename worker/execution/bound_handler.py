@@ -1,22 +1,25 @@
-"""A handler bound to its types: validators built once, and what it makes of a config item."""
+"""A handler bound to its types: validators built once, and its view of a config item."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 from pydantic.errors import PydanticUserError
 from pydantic_core.core_schema import ErrorType
 
 from worker.app import Handler
 from worker.errors import HandlerError
+from worker.execution.validation import config_validator, payload_validator
 from worker.jobs.config_item import ConfigItem, copied
-from worker.jobs.policy import Policy, PolicyChange
+from worker.jobs.policy import Policy, policy_problems
+
+Validate = TypeVar("Validate", bound=Callable[[Any], Any])
 
 
 @dataclass(frozen=True, slots=True)
 class ConfigView:
-    """What a handler makes of one version of a config item.
+    """One version of a config item, as one handler sees it.
 
     The two infos are what results say of it, None where there is no item. `problem` says which
     attribute is wrong where the item can't be used.
@@ -32,7 +35,7 @@ class ConfigView:
 class BoundHandler:
     """A registered handler, ready to run.
 
-    Raises HandlerError for annotations that can't be resolved or that pydantic can't validate.
+    Raise HandlerError for annotations that can't be resolved or that pydantic can't validate.
     """
 
     def __init__(self, handler: Handler, settings: Policy) -> None:
@@ -41,47 +44,58 @@ class BoundHandler:
         self.function = handler.function
         self.is_async = handler.is_async
         self.arguments = handler.arguments
-        self.policy = PolicyChange(**handler.options).over(settings)
-        self._plain = handler.config_is_plain
+        self.policy = settings.changed(handler.options)
+        self._takes_plain_config = handler.config_is_plain
         self._takes_config = "config" in handler.takes
-        self.validate_payload = _validator(handler, "payload", handler.payload_type)
-        self._validate_config = _validator(handler, "config", handler.config_type)
+        self.validate_payload = _validator(payload_validator, handler, "payload")
+        self._validate_config = _validator(config_validator, handler, "config")
 
     def view(self, item: ConfigItem) -> ConfigView:
-        """What this handler makes of the item; worked out once for each version of it."""
+        """Return this handler's view of the item, made once for each version of it."""
         view: ConfigView | None = item.views.get(self.name)
         if view is None:
-            view = item.views[self.name] = self._look(item)
+            view = item.views[self.name] = self._make_view(item)
         return view
 
     def config_of(self, view: ConfigView) -> Any:
-        """The config for one run: plain values are the run's own copy, models are shared."""
-        return copied(view.value) if self._plain else view.value
+        """Return the config for one run: a copy of plain values, models as they are."""
+        return copied(view.value) if self._takes_plain_config else view.value
 
-    def _look(self, item: ConfigItem) -> ConfigView:
+    def _make_view(self, item: ConfigItem) -> ConfigView:
         info = stale_info = None
         if item.attributes is not None:
             info = {"key": item.key, "version": item.version, "stale": False}
             stale_info = {**info, "stale": True}
-        policy, problem, value = self.policy, None, item.plain if self._plain else None
+        changes = {} if item.policy is None else item.policy
+        problems = "; ".join(map(str, policy_problems(changes)))
+        if problems:
+            return ConfigView(None, self.policy, info, stale_info, problems)
+        policy = self.policy.changed(changes)
         try:
-            if item.policy is not None:
-                policy = PolicyChange.model_validate(item.policy).over(policy)
-        except ValidationError as error:
-            problem = explain(error, "policy")
-        if self._takes_config and not self._plain and problem is None:
-            try:
-                value = self._validate_config(item.exact) if self._validate_config else item.plain
-            except Exception as error:  # noqa: BLE001 - a user's validator may raise anything
-                problem = explain(error, secret=True)
-        return ConfigView(value, policy, info, stale_info, problem)
+            value = self._value(item)
+        except Exception as error:  # noqa: BLE001 - a user's validator may raise anything
+            problem = explain(error, secret=True)
+            return ConfigView(None, policy, info, stale_info, problem)
+        return ConfigView(value, policy, info, stale_info)
+
+    def _value(self, item: ConfigItem) -> Any:
+        """Return the config as the handler takes it. Raise whatever a user's validator raises."""
+        if not self._takes_config:
+            return None
+        if self._takes_plain_config or self._validate_config is None:
+            return item.plain
+        return self._validate_config(item.exact)
 
 
-def _validator(handler: Handler, parameter: str, annotation: Any) -> Callable[[Any], Any] | None:
+def _validator(
+    make: Callable[[Any], Validate], handler: Handler, parameter: str
+) -> Validate | None:
+    """Return a parameter's validator, None where the handler does not take it or takes anything."""
+    annotation = handler.payload_type if parameter == "payload" else handler.config_type
     if parameter not in handler.takes or annotation is Any:
         return None
     try:
-        return TypeAdapter(annotation).validator.validate_python
+        return make(annotation)
     except PydanticUserError as error:
         raise HandlerError(
             f"handler {handler.name!r}: pydantic can't validate the type of its {parameter}: "
@@ -89,25 +103,28 @@ def _validator(handler: Handler, parameter: str, annotation: Any) -> Callable[[A
         ) from error
 
 
-# Pydantic's own messages name what they expect, but for these, and for those of users' own kinds.
-_QUOTE = {"assertion_error", "iteration_error", "mapping_type", "union_tag_invalid", "value_error"}
-_QUOTE_NOTHING = frozenset(get_args(ErrorType)) - _QUOTE
+# Pydantic's own messages name what they expect and quote no value, but for these kinds and for
+# those that users define.
+_QUOTING = {
+    *("assertion_error", "iteration_error", "mapping_type", "union_tag_invalid", "value_error")
+}
+_QUOTING_NOTHING = frozenset(get_args(ErrorType)) - _QUOTING
 
 
-def explain(error: Exception, *within: str, secret: bool = False) -> str:
-    """Which attributes are wrong and why.
+def explain(error: Exception, *, secret: bool = False) -> str:
+    """Return which attributes are wrong and why.
 
-    `secret` leaves out why where that might quote the value: a config's is shown to nobody, while
-    a payload stands in the dead list anyway.
+    `secret` leaves out a reason that might quote the value: config values are shown to nobody,
+    while a payload stands in the dead list anyway.
     """
     if not isinstance(error, ValidationError):
         return f"its type could not be checked: {type(error).__name__}"
     problems = error.errors(include_url=False, include_input=False, include_context=False)
     return "; ".join(
-        f"{'.'.join(str(part) for part in (*within, *problem['loc'])) or 'the whole'}: "
+        f"{'.'.join(map(str, problem['loc'])) or 'the whole'}: "
         + (
             f"its value is refused ({problem['type']})"
-            if secret and problem["type"] not in _QUOTE_NOTHING
+            if secret and problem["type"] not in _QUOTING_NOTHING
             else problem["msg"]
         )
         for problem in problems

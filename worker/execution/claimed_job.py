@@ -71,7 +71,7 @@ class ClaimedJob:
         self.raw = raw
         self.keys = keys
         self.settle = settle
-        self.state = JobState.WAITING
+        self.state = _WAITING
         self.item: ConfigItem | None = None
         self.view: ConfigView | None = None
         self.stale = False
@@ -84,7 +84,7 @@ class ClaimedJob:
     @property
     def is_open(self) -> bool:
         """Whether its outcome is still to come."""
-        return self.state in _OPEN
+        return self.state is not _DECIDED and self.state is not _GONE
 
     def __str__(self) -> str:
         """The job as log lines name it; never its payload."""
@@ -92,4 +92,5 @@ class ClaimedJob:
         return f"Job {job.id!r} ({job.handler!r})" if job else "A job that could not be read"
 
 
-_OPEN = frozenset((JobState.WAITING, JobState.RUNNING, JobState.STOPPING))
+# Looked up once: a member of an enumeration costs as much as a call.
+_WAITING, _DECIDED, _GONE = JobState.WAITING, JobState.DECIDED, JobState.GONE

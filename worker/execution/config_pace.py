@@ -20,7 +20,7 @@ class ConfigPace:
         self._concurrency = concurrency
         self._monotonic = monotonic
         self.ready_in_a_row = 0
-        self._failed_in_a_row = 0
+        self.failed_in_a_row = 0
         self._pauses = 0
         self._claim_from = 0.0
 
@@ -29,12 +29,10 @@ class ConfigPace:
         """Seconds until claiming is allowed again; 0 or less: now."""
         return self._claim_from - self._monotonic() if self._claim_from else 0.0
 
-    def ready(self) -> None:
-        """A job has its config."""
-        self.ready_in_a_row += 1
-        if self._failed_in_a_row:
-            self._failed_in_a_row = self._pauses = 0
-            self._claim_from = 0.0
+    def recovered(self) -> None:
+        """A job has its config again."""
+        self.failed_in_a_row = self._pauses = 0
+        self._claim_from = 0.0
 
     def waited(self) -> None:
         """A job has to wait for a read of its config."""
@@ -42,7 +40,7 @@ class ConfigPace:
 
     def failed(self) -> None:
         """A job's config could not be read. As many in a row as there are slots: pause."""
-        self._failed_in_a_row += 1
-        if self._failed_in_a_row % self._concurrency == 0:
+        self.failed_in_a_row += 1
+        if self.failed_in_a_row % self._concurrency == 0:
             self._pauses += 1
             self._claim_from = self._monotonic() + _PAUSE.equal_jitter(self._pauses)

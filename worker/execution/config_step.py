@@ -67,7 +67,10 @@ class ConfigStep:
         """Take what the handler makes of the item: its config and policy."""
         item = claimed.item
         assert item is not None  # noqa: S101 - remembered or read
-        self._pace.ready()
+        pace = self._pace
+        pace.ready_in_a_row += 1
+        if pace.failed_in_a_row:
+            pace.recovered()
         claimed.stale = self._configs.is_stale(item)
         view = claimed.view = claimed.handler.view(item)
         if item.attributes is None and claimed.job.names_config:

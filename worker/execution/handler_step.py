@@ -10,6 +10,8 @@ from worker.execution.threads import HandlerThreads
 from worker.execution.time_limits import TimeLimits
 from worker.jobs.outcome import Outcome
 
+_RUNNING = JobState.RUNNING  # looked up once: a member of an enumeration costs as much as a call
+
 
 class HandlerStep:
     """One for a process."""
@@ -28,7 +30,10 @@ class HandlerStep:
         Return None where there is nothing to record: the job was stopped from outside, and its
         handler made another error of the cancellation.
         """
-        self._begin(claimed)
+        assert claimed.view is not None  # noqa: S101 - its config was checked
+        claimed.state = _RUNNING
+        claimed.started_at = self._outcomes.now_ms()
+        self._limits.begin(claimed, claimed.view.policy.timeout)
         try:
             if self._hooks.around_run:
                 value = await self._call_within(claimed, 0)
@@ -47,15 +52,9 @@ class HandlerStep:
             # Whatever a handler raises is that job's failure, also what would end the process:
             # sys.exit(), a library's KeyboardInterrupt. The process has its own signal handlers.
             return self._after_error(claimed, error)
-        if claimed.stop_reason is StopReason.TIMEOUT:
+        if claimed.stop_reason is not None and claimed.stop_reason is StopReason.TIMEOUT:
             return self._outcomes.timed_out(claimed)
         return self._outcomes.succeeded(claimed, value)
-
-    def _begin(self, claimed: ClaimedJob) -> None:
-        assert claimed.view is not None  # noqa: S101 - its config was checked
-        claimed.state = JobState.RUNNING
-        claimed.started_at = self._outcomes.now_ms()
-        self._limits.begin(claimed, claimed.view.policy.timeout)
 
     async def _call(self, claimed: ClaimedJob) -> Any:
         handler, arguments = claimed.handler, claimed.arguments

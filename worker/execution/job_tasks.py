@@ -18,6 +18,8 @@ log = logging.getLogger("worker")
 
 # Seconds that a cancelled handler has to clean up before the worker goes on without it.
 CLEANUP_SECONDS = 3.0
+# Looked up once: a member of an enumeration costs as much as a call.
+_WAITING, _DECIDED, _GONE = JobState.WAITING, JobState.DECIDED, JobState.GONE
 
 
 class JobTasks:
@@ -37,9 +39,10 @@ class JobTasks:
 
     def start(self, jobs: Iterable[ClaimedJob]) -> None:
         """Send jobs through the pipeline, unless they were given back in the meantime."""
+        create_task, run = self._loop.create_task, self._run
         for claimed in jobs:
-            if claimed.state is JobState.WAITING:
-                claimed.task = self._loop.create_task(self._run(claimed))
+            if claimed.state is _WAITING:
+                claimed.task = create_task(run(claimed))
 
     def stop(self, claimed: ClaimedJob, reason: StopReason) -> None:
         """Cancel a job that is under way. Its handler may clean up for CLEANUP_SECONDS."""
@@ -74,9 +77,9 @@ class JobTasks:
             self._end(claimed, outcome)
 
     def _end(self, claimed: ClaimedJob, outcome: Outcome | None) -> None:
-        if claimed.is_open:
-            self._limits.end(claimed)
-            claimed.state = JobState.DECIDED if outcome else JobState.GONE
+        if claimed.state is not _DECIDED and claimed.state is not _GONE:
+            self._limits.running.discard(claimed)
+            claimed.state = _GONE if outcome is None else _DECIDED
             claimed.outcome = outcome
             if claimed.settle is not None:
                 claimed.settle(claimed, outcome)

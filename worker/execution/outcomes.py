@@ -31,12 +31,12 @@ log = logging.getLogger("worker")
 
 
 class Outcomes:
-    """Makes every outcome in the name of the worker `worker_id`."""
+    """Makes every outcome in the name of the worker `worker_id`. `now_ms` is Redis's time."""
 
     def __init__(self, defaults: JobDefaults, worker_id: str, clock: RedisClock) -> None:
         self.defaults = defaults
         self._worker_id = worker_id
-        self._clock = clock
+        self.now_ms = clock.now_ms
 
     # -- the job never ran ---------------------------------------------------------------------
 
@@ -57,13 +57,9 @@ class Outcomes:
             result = StoredResult(error.job_id, json, ttl_ms, error.reply_to)
         return bury(raw, self._burial("malformed", info, error.attempts), result)
 
-    def now_ms(self) -> int:
-        """Redis's time, in ms since the epoch."""
-        return self._clock.now_ms()
-
     def is_expired(self, job: Job) -> bool:
         """Whether the job was to start by a time that has passed."""
-        return job.expires_at is not None and self._clock.now_ms() >= job.expires_at
+        return job.expires_at is not None and self.now_ms() >= job.expires_at
 
     def expired(self, claimed: ClaimedJob) -> Outcome:
         """The job was not started in time: it ends without running."""
@@ -117,7 +113,8 @@ class Outcomes:
             return self._bury_after_run(
                 claimed, "result_too_large", failure("ResultTooLarge", problem)
             )
-        return finish(claimed.raw, claimed.job, result, self._policy_of(claimed).result_ttl_ms)
+        policy = claimed.view.policy if claimed.view else self.defaults.policy
+        return finish(claimed.raw, claimed.job, result, policy.result_ttl_ms)
 
     def failed(self, claimed: ClaimedJob, error: BaseException) -> Outcome:
         """The handler raised: another attempt, or the dead list."""

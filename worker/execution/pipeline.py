@@ -31,7 +31,8 @@ class Pipeline:
     ) -> None:
         self._handlers = handlers
         self._outcomes = outcomes
-        self._defaults = outcomes.defaults
+        self._max_job_bytes = outcomes.defaults.max_job_bytes
+        self._suspect_from = outcomes.defaults.max_crashes - 1
         self._config = config
         self._handler = handler
         self._hooks = hooks
@@ -44,28 +45,33 @@ class Pipeline:
         """
         return (
             self._decode(claimed)
-            or self._check_expiry(claimed)  # before its config: it ends even while that is away
+            # Before its config, so that a job past its time ends even while that is away ...
+            or (self._check_expiry(claimed) if claimed.job.expires_at is not None else None)
             or self._find_handler(claimed)
-            or (await self._wait_alone(claimed) if self._is_suspect(claimed) else None)
+            or (
+                await self._wait_alone(claimed)
+                if claimed.job.crashes >= self._suspect_from
+                else None
+            )
             or (await self._config.read(claimed) if self._config.needs_read(claimed) else None)
             or self._config.check(claimed)
             or (await self._ask_gates(claimed) if self._hooks.before_run else None)
-            or self._check_expiry(claimed)  # again: it may have waited in between
+            # ... and again, since it may have waited in between.
+            or (self._check_expiry(claimed) if claimed.job.expires_at is not None else None)
             or self._take_payload(claimed)
             or await self._handler.run(claimed)
         )
 
     def _decode(self, claimed: ClaimedJob) -> Outcome | None:
         try:
-            claimed.job = decode(claimed.raw, claimed.keys, self._defaults.max_job_bytes)
+            claimed.job = decode(claimed.raw, claimed.keys, self._max_job_bytes)
         except Malformed as error:
             return self._outcomes.malformed(claimed.raw, error)
         return None
 
     def _check_expiry(self, claimed: ClaimedJob) -> Outcome | None:
-        if claimed.job.expires_at is None or not self._outcomes.is_expired(claimed.job):
-            return None
-        return self._outcomes.expired(claimed)
+        is_expired = self._outcomes.is_expired(claimed.job)
+        return self._outcomes.expired(claimed) if is_expired else None
 
     def _find_handler(self, claimed: ClaimedJob) -> Outcome | None:
         handler = self._handlers.get(claimed.job.handler)
@@ -73,9 +79,6 @@ class Pipeline:
             return self._outcomes.unknown_handler(claimed, ", ".join(sorted(self._handlers)))
         claimed.handler = handler
         return None
-
-    def _is_suspect(self, claimed: ClaimedJob) -> bool:
-        return self._defaults.is_suspect(claimed.job)
 
     async def _ask_gates(self, claimed: ClaimedJob) -> Outcome | None:
         for gate in self._hooks.before_run:

@@ -12,7 +12,10 @@ from worker.execution.claimed_job import ClaimedJob
 
 
 class TimeLimits:
-    """Calls `on_due` for each job in `running` whose deadline has passed."""
+    """Calls `on_due` for each job in `running` whose deadline has passed.
+
+    Whoever ends a job takes it out of `running`.
+    """
 
     def __init__(self) -> None:
         self.running: set[ClaimedJob] = set()
@@ -27,10 +30,6 @@ class TimeLimits:
         claimed.deadline = self._loop.time() + seconds
         if claimed.deadline < self._timer_at:
             self._set_timer(claimed.deadline)
-
-    def end(self, claimed: ClaimedJob) -> None:
-        """Stop watching a job."""
-        self.running.discard(claimed)
 
     def _set_timer(self, at: float) -> None:
         if self._timer is not None:

@@ -13,12 +13,12 @@ _NOT_CONFIG = frozenset({"policy"})
 
 
 class ConfigItem:
-    """What DynamoDB said of one key, and when it was asked.
+    """What DynamoDB returned for one key, and when it was asked.
 
     `attributes` is the whole item with numbers as `Decimal`, None where there is none. `asked_at`
-    is when the read began, in seconds on the monotonic clock. `sure` tells whether an absence was
-    confirmed by a consistent read. `views` holds what each handler made of the item, validated
-    once; whoever reads the item fills it.
+    is when the read began, in seconds on the monotonic clock. `absence_confirmed` is false only for
+    an absence that no consistent read has confirmed. `views` holds what each handler made of the
+    item, validated once; whoever reads the item fills it.
     """
 
     def __init__(
@@ -28,15 +28,13 @@ class ConfigItem:
         asked_at: float,
         *,
         key_attribute: str,
-        sure: bool,
+        absence_confirmed: bool,
     ) -> None:
         self.key = key
         self.attributes = attributes
         self.asked_at = asked_at
-        self.sure = sure or attributes is not None
+        self.absence_confirmed = absence_confirmed or attributes is not None
         self.views: dict[str, Any] = {}
-        self.used_at = asked_at
-        self.refresh_at = 0.0
         self._key_attribute = key_attribute
 
     @cached_property

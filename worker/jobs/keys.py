@@ -5,6 +5,8 @@ from functools import cached_property
 
 from worker.errors import SettingsError
 
+MAX_ID_CHARS = 256  # of a job's id, which its result's key ends with
+
 
 def _prefix(queue: str) -> str:
     """What every key but the list itself begins with: the name as hash tag, unless it has one."""

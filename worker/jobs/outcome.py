@@ -1,11 +1,13 @@
 """What becomes of a claimed job: decided purely, carried out by `lua/exchange.lua`."""
 
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pydantic_core import to_json
 
-from worker.jobs.job import Job
+from worker.jobs.failure import failure
+from worker.jobs.job import Job, looks_like_seconds
 from worker.jobs.policy import milliseconds
 from worker.jobs.result import Attempt, ErrorInfo, Status, encode_result
 
@@ -88,8 +90,20 @@ def finish(
 
 
 def expire(raw: bytes, job: Job, attempt: Attempt, ttl_ms: int) -> Outcome:
-    """Return the outcome of a job that had not started by its `expires_at`."""
-    return finish(raw, job, encode_result(job, attempt, "expired"), ttl_ms, "expired")
+    """Return the outcome of a job that had not started by its `expires_at`.
+
+    Its result has an error only where `expires_at` seems to be in the wrong unit.
+    """
+    error = None
+    if job.expires_at is not None and looks_like_seconds(job.expires_at):
+        date = datetime.fromtimestamp(job.expires_at / 1000, UTC)
+        message = (
+            f"expires_at is in ms since the epoch, so {job.expires_at} is {date:%Y-%m-%d}; "
+            "it looks like seconds: multiply it by 1000"
+        )
+        error = failure("Expired", message)
+    result = encode_result(job, attempt, "expired", error=error)
+    return finish(raw, job, result, ttl_ms, "expired")
 
 
 def later(raw: bytes, next_raw: bytes, delay: float) -> Outcome:

@@ -1,21 +1,25 @@
-"""How a job runs: the settings, overridden by its handler's decorator, overridden by its config."""
+"""How a job runs: the settings, overridden by its handler's decorator, overridden by its config.
 
+The rules stand here once, for decorators and config items. They are plain code, since `import
+worker` must not import pydantic.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any
-
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Any, NamedTuple, Self
 
 from worker.jobs.backoff import Backoff
 
-Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-SomeSeconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-# What Redis can hold as a time to live, with much to spare: a century.
+POLICY_OPTIONS = (
+    "timeout (s), max_attempts, backoff (a mapping of base, factor, max) and result_ttl (s)"
+)
+# A century: a time to live that Redis can hold, with much to spare.
 LONGEST_MS = 100 * 366 * 86_400_000
-_STRICT = ConfigDict(extra="forbid", frozen=True)
 
 
 def milliseconds(seconds: float, *, least: int = 0) -> int:
-    """Whole milliseconds that Redis takes: at least so many, at most a century."""
+    """Return whole milliseconds that Redis takes: from `least` to a century."""
     return max(least, round(min(seconds * 1000, LONGEST_MS)))
 
 
@@ -32,33 +36,99 @@ class Policy:
     def __post_init__(self) -> None:
         object.__setattr__(self, "result_ttl_ms", milliseconds(self.result_ttl, least=1))
 
-
-class BackoffChange(BaseModel):
-    """The `backoff` of a policy; seconds."""
-
-    model_config = _STRICT
-
-    base: Seconds | None = None
-    factor: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = None
-    max: Seconds | None = None
+    def changed(self, changes: Mapping[str, Any]) -> Self:
+        """Return this policy with changes that have no problems. None changes nothing."""
+        given = _values(changes, _RANGES)
+        backoff = replace(self.backoff, **_values(changes.get("backoff") or {}, _BACKOFF_RANGES))
+        return replace(self, **given, backoff=backoff)
 
 
-class PolicyChange(BaseModel):
-    """What a decorator or a config item's `policy` may say; whatever is left out stays as it was.
+class PolicyProblem(NamedTuple):
+    """What is wrong with one attribute of a policy.
 
-    An attribute that is not known is an error, so that a misspelt `timout` is not ignored.
+    `path` leads to the attribute. `expected` completes "must be"; it is None where a policy has no
+    such attribute, or none with such a value.
     """
 
-    model_config = _STRICT
+    path: tuple[str, ...]
+    value: Any
+    expected: str | None = None
 
-    timeout: SomeSeconds | None = None
-    max_attempts: Annotated[int, Field(ge=1)] | None = None
-    backoff: BackoffChange | None = None
-    result_ttl: SomeSeconds | None = None
+    def __str__(self) -> str:
+        """The problem as one of a config item, without the value, which may be a secret."""
+        is_wrong = f"is none of {POLICY_OPTIONS}"
+        if self.expected is not None:
+            is_wrong = f"must be {self.expected}"
+        return f"{'.'.join(('policy', *self.path))}: {is_wrong}"
 
-    def over(self, policy: Policy) -> Policy:
-        """The given policy with these changes."""
-        changes: dict[str, Any] = self.model_dump(exclude_none=True)
-        if "backoff" in changes:
-            changes["backoff"] = replace(policy.backoff, **changes["backoff"])
-        return replace(policy, **changes)
+
+def policy_problems(changes: Any) -> list[PolicyProblem]:
+    """Return all that is wrong with a decorator's options, or with a config item's `policy`.
+
+    An attribute that is not known is wrong, so that a misspelt `timout` is not ignored.
+    """
+    if not isinstance(changes, Mapping):
+        return [PolicyProblem((), changes, "an object")]
+    problems = list(_problems(changes, _RANGES, ()))
+    backoff = changes.get("backoff")
+    if isinstance(backoff, Mapping):
+        problems += _problems(backoff, _BACKOFF_RANGES, ("backoff",))
+    elif backoff is not None:
+        problems.append(PolicyProblem(("backoff",), backoff))
+    return problems
+
+
+class _Range(NamedTuple):
+    """The numbers that an attribute takes: those from `least` up, or only those above it."""
+
+    least: float
+    above: bool = False
+    whole: bool = False
+
+    def expected(self, value: Any) -> str | None:
+        """Return what the value must be and is not; None where it is fine."""
+        if not _is_number(value) or value < self.least or (self.above and value == self.least):
+            kind = "a number above {}" if self.above else "a number from {} up"
+            return kind.format(self.least)
+        if self.whole and value != int(value):
+            return "whole"
+        return None
+
+
+_RANGES = {
+    "timeout": _Range(0, above=True),
+    "max_attempts": _Range(1, whole=True),
+    "result_ttl": _Range(0, above=True),
+}
+_BACKOFF_RANGES = {"base": _Range(0), "factor": _Range(1), "max": _Range(0)}
+
+
+def _problems(
+    changes: Mapping[str, Any], ranges: Mapping[str, _Range], path: tuple[str, ...]
+) -> Iterator[PolicyProblem]:
+    for name, value in changes.items():
+        if name in ranges:
+            expected = None if value is None else ranges[name].expected(value)
+            if expected is not None:
+                yield PolicyProblem((*path, name), value, expected)
+        elif (*path, name) != ("backoff",):
+            yield PolicyProblem((*path, str(name)), value)
+
+
+def _is_number(value: Any) -> bool:
+    """Return whether the value is a number that a double holds. `true` is not 1 second."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer beyond doubles
+        return False
+
+
+def _values(changes: Mapping[str, Any], ranges: Mapping[str, _Range]) -> dict[str, Any]:
+    """Return the changes that give a number, each as a policy has it."""
+    return {
+        name: int(value) if ranges[name].whole else float(value)
+        for name, value in changes.items()
+        if name in ranges and value is not None
+    }

@@ -5,7 +5,11 @@ from typing import Any, Literal, Self
 
 from pydantic_core import from_json, to_json
 
+from worker.jobs.doubles import as_integer
 from worker.jobs.job import Job
+
+# Two hosts that both know Redis's time still differ by their round trips: some ms, seldom more.
+CLOCK_NOISE_MS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,8 @@ class Result:
             fields["error"] = ErrorInfo(**fields["error"])
         if fields["config"] is not None:
             fields["config"] = ConfigInfo(**fields["config"])
+        for name in ("attempts", "enqueued_at", "started_at", "finished_at"):
+            fields[name] = as_integer(fields[name])
         return cls(**{name: fields[name] for name in cls.__slots__})
 
 
@@ -100,6 +106,11 @@ def encode_result(
     error: ErrorInfo | None = None,
 ) -> bytes:
     """Return a result's JSON. Raise whatever the serialiser raises for a value without JSON."""
+    enqueued_at, started_at = job.enqueued_at, attempt.started_at
+    finished_at = attempt.finished_at
+    # Nearly always they are, and this look is a fifth of the price of the call.
+    if not (enqueued_at or 0) <= (started_at or finished_at) <= finished_at:
+        enqueued_at, started_at, finished_at = in_order(enqueued_at, started_at, finished_at)
     return to_json(
         {
             "id": job.id,
@@ -110,8 +121,28 @@ def encode_result(
             "attempts": attempt.attempts,
             "config": attempt.config,
             "worker": attempt.worker,
-            "enqueued_at": job.enqueued_at,
-            "started_at": attempt.started_at,
-            "finished_at": attempt.finished_at,
+            "enqueued_at": enqueued_at,
+            "started_at": started_at,
+            "finished_at": finished_at,
         }
     )
+
+
+def in_order(
+    enqueued_at: int | None, started_at: int | None, finished_at: int
+) -> tuple[int | None, int | None, int]:
+    """Return the three times so that none is before the one that it follows.
+
+    Two hosts differ on Redis's time by a little: then the later times move up. Where they differ by
+    more, the producer's clock is wrong. All that is known of its `enqueued_at` then is that it was
+    no later than the next time, and it moves down to that.
+    """
+    begun = finished_at if started_at is None else started_at
+    if enqueued_at is not None and enqueued_at > begun:
+        if enqueued_at - begun > CLOCK_NOISE_MS:
+            enqueued_at = begun
+        else:
+            begun = enqueued_at
+    if started_at is not None:
+        started_at = begun
+    return enqueued_at, started_at, max(begun, finished_at)

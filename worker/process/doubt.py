@@ -55,14 +55,14 @@ class Doubt:
             self._log_lost_lease(len(lost) + self._refused, len(undecided))
         elif undecided:
             log.warning(
-                "%s are no longer this worker's: Redis does not list them as active on %r. Their "
-                "handlers are cancelled.",
+                "%s: no longer this worker's, since Redis does not list it as active on %r. The "
+                "handler is cancelled.",
                 _count(undecided),
                 self._queue.name,
             )
         if unseen:
             log.warning(
-                "%s on %r were claimed by a call whose reply was lost; they run now.",
+                "%s: claimed on %r by a call whose reply was lost; runs now.",
                 _count(unseen),
                 self._queue.name,
             )

@@ -30,7 +30,8 @@ class ExchangeLoop:
 
     def __init__(self, queue: Queue, parts: Parts) -> None:
         self.queue = queue
-        self.held = HeldJobs(queue.keys, parts.slots, self.wake, parts.suspects.gone)
+        self._woken = asyncio.Event()
+        self.held = HeldJobs(queue.keys, parts.slots, self._woken.set, parts.suspects.gone)
         self.doubt = Doubt(queue, self.held, parts)
         self.has_seen_queue_empty = False
         self._slots = parts.slots
@@ -40,7 +41,6 @@ class ExchangeLoop:
         self._recorded_hooks = parts.hooks.recorded
         self._batch_size = BatchSize(parts.slots.capacity)
         self._slot_user = SlotUser(self.wake)
-        self._woken = asyncio.Event()
         self._reading = False
         self._in_turn = False
         self._group: TaskGroup | None = None

@@ -12,7 +12,7 @@ from worker.process.slots import Slots
 
 class HeldJobs:
     """In the order of the claims. `changed` is called when an outcome waits to be recorded, `gone`
-    with each job that is held no longer.
+    with the jobs that are held no longer.
     """
 
     def __init__(
@@ -20,7 +20,7 @@ class HeldJobs:
         keys: Keys,
         slots: Slots,
         changed: Callable[[], None],
-        gone: Callable[[ClaimedJob], None],
+        gone: Callable[[list[ClaimedJob]], None],
     ) -> None:
         self._keys = keys
         self._slots = slots
@@ -98,9 +98,10 @@ class HeldJobs:
         return lost, self.add(unseen)
 
     def _forget(self, jobs: list[ClaimedJob]) -> None:
+        decided = JobState.DECIDED
         for claimed in jobs:
             del self._jobs[claimed]
-            if not claimed.is_open:
+            if claimed.state is decided:
                 claimed.state = JobState.GONE
-            self._gone(claimed)
+        self._gone(jobs)
         self._slots.give_back(len(jobs))

@@ -25,7 +25,9 @@ async def wait_until_ready(connections: Connections) -> None:
     """
     settings = connections.settings
     looks: dict[str, Callable[[], Awaitable[Problem | None]]] = {
-        f"Redis at {settings.masked_redis_url}": lambda: look_at_redis(connections.redis, settings),
+        f"Redis at {settings.masked_redis_url}": lambda: look_at_redis(
+            connections.broker, settings
+        ),
         f"DynamoDB's table {settings.config_table!r}": lambda: look_at_table(connections.table),
     }
     problems = {what: Problem(f"{what} did not answer", lasts=False) for what in looks}

@@ -96,7 +96,7 @@ class Service:
                 return Exit(0, stuck=False)
             parts = self._wire(connections)
             self._loops += [
-                ExchangeLoop(Queue(connections.redis, name, self.worker_id, self._clock), parts)
+                ExchangeLoop(Queue(connections.broker, name, self.worker_id, self._clock), parts)
                 for name in self._settings.queue
             ]
             with Watchdog(self._job_of, lease=self._settings.lease):

@@ -47,7 +47,7 @@ class Slots:
             if other is user:
                 break
             ahead += 1
-        free = max(0, self._free + leaving - ahead)
+        free = max(0, self._free + leaving - ahead) if self._may_claim else 0
         if free:
             self._waiting.pop(user, None)
         else:
@@ -57,7 +57,7 @@ class Slots:
     @property
     def has_spare(self) -> bool:
         """Whether a slot may be taken for a blocking read: no other loop waits for one."""
-        return self._free > len(self._waiting)
+        return self._may_claim and self._free > len(self._waiting)
 
     def step_back(self, user: SlotUser) -> None:
         """Forget that this user waits: it wants no slot for now."""
@@ -65,9 +65,11 @@ class Slots:
 
     @property
     def _free(self) -> int:
-        if self._closed or self._reserved_for_suspect:
-            return 0
         return self.capacity - self.used
+
+    @property
+    def _may_claim(self) -> bool:
+        return not (self._closed or self._reserved_for_suspect)
 
     # -- taking and giving back ----------------------------------------------------------------
 
@@ -103,7 +105,7 @@ class Slots:
         self._closed = True
 
     def reserve_for_suspect(self, on_change: Callable[[], None]) -> None:
-        """Claim nothing until `end_reservation`. `on_change` is called when slots are given back."""
+        """Claim nothing until `end_reservation`. `on_change` is called when slots come back."""
         self._reserved_for_suspect, self._on_change = True, on_change
 
     def end_reservation(self) -> None:

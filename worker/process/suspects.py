@@ -47,9 +47,9 @@ class Suspects:
             return None
         return later(claimed.raw, claimed.raw, self._lease)
 
-    def gone(self, claimed: ClaimedJob) -> None:
-        """A job is recorded or lost. If it was the suspect, claiming resumes."""
-        if self._current is claimed:
+    def gone(self, jobs: list[ClaimedJob]) -> None:
+        """These jobs are recorded or lost. If the suspect is one of them, claiming resumes."""
+        if self._current is not None and self._current in jobs:
             self._current = None
             self._slots.end_reservation()
 

@@ -1,4 +1,4 @@
-"""A task group for the helpers of a context that others enter."""
+"""A task group for the helpers of a context manager that others enter."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,10 +9,10 @@ from anyio.abc import TaskGroup
 
 @asynccontextmanager
 async def background() -> AsyncIterator[TaskGroup]:
-    """Tasks that are cancelled when the context is left.
+    """A task group whose tasks are cancelled when the context ends.
 
-    A plain task group would wrap what the context's body raises in an ExceptionGroup, and the
-    caller's `except TimeoutError` would not see it.
+    What the context's body raises leaves as it is. A plain task group would wrap it in an
+    ExceptionGroup, and the caller's `except TimeoutError` would miss it.
     """
     group = anyio.create_task_group()
     await group.__aenter__()

@@ -1,0 +1,103 @@
+"""What is remembered of the config table: what may be used, and what is to be read again.
+
+Pure rules on an injected clock. Nothing here reads, waits or logs.
+"""
+
+import random
+from collections import OrderedDict
+from collections.abc import Callable
+
+from worker.jobs.config_item import ConfigItem
+
+# Where in its time to live a hot key is read again, as a share of it. The share is random, so that
+# keys read together do not stay together.
+_REFRESH_FROM, _REFRESH_TO = 0.4, 0.7
+
+
+class _Entry:
+    """One remembered item, when a job last used it, and its share of the time to live."""
+
+    __slots__ = ("item", "share", "used_at")
+
+    def __init__(self, item: ConfigItem, used_at: float) -> None:
+        self.item = item
+        self.used_at = used_at
+        self.share = random.uniform(_REFRESH_FROM, _REFRESH_TO)
+
+
+class ConfigCache:
+    """The items used last. All times are in seconds, on the clock `monotonic`.
+
+    An item is fresh for `ttl` after its read began, and may be used stale for `max_stale` more
+    while DynamoDB is away. `size` is how many items are remembered.
+    """
+
+    def __init__(
+        self, *, ttl: float, max_stale: float, size: int, monotonic: Callable[[], float]
+    ) -> None:
+        self._ttl = ttl
+        self._max_stale = max_stale
+        self._size = size
+        self._monotonic = monotonic
+        self._entries: OrderedDict[str, _Entry] = OrderedDict()
+        self.last_use = 0.0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def fresh(self, key: str, *, confirm_absence: bool = False) -> ConfigItem | None:
+        """Return the item if it is fresh. `confirm_absence` refuses a remembered absence."""
+        return self._within(self._ttl, key, confirm_absence)
+
+    def stale(self, key: str, *, confirm_absence: bool = False) -> ConfigItem | None:
+        """Return the item if it may be used while DynamoDB is away."""
+        return self._within(self._ttl + self._max_stale, key, confirm_absence)
+
+    def is_old(self, item: ConfigItem) -> bool:
+        """Whether the item is past its time to live."""
+        return self._monotonic() - item.asked_at >= self._ttl
+
+    def remember(self, item: ConfigItem) -> None:
+        """Keep the item, unless a later read was faster. That is no use of it: a key that is only
+        refreshed goes cold.
+        """
+        old = self._entries.get(item.key)
+        if old is not None and old.item.asked_at > item.asked_at:
+            return
+        if old is not None and old.item.attributes == item.attributes:
+            item.views = old.item.views  # validated once for as long as the item stays the same
+        self._entries[item.key] = _Entry(item, old.used_at if old else item.asked_at)
+        self._entries.move_to_end(item.key)
+        while len(self._entries) > self._size:
+            self._entries.popitem(last=False)
+
+    def use(self, key: str) -> None:
+        """Note that a job uses the item of this key now, if it is still remembered."""
+        entry = self._entries.get(key)
+        if entry is not None:
+            entry.used_at = self.last_use = self._monotonic()
+
+    def due(self, latest: float) -> list[str]:
+        """The keys to read again: used within the last time to live, and old enough.
+
+        `latest` is the age in seconds at which a read has to begin to arrive in time.
+        """
+        now, ttl = self._monotonic(), self._ttl
+        return [
+            key
+            for key, entry in self._entries.items()
+            if now - entry.used_at <= ttl
+            and now - entry.item.asked_at >= min(entry.share * ttl, latest)
+        ]
+
+    def _within(self, age: float, key: str, confirm_absence: bool) -> ConfigItem | None:
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        item = entry.item
+        now = self._monotonic()
+        if now - item.asked_at >= age or (confirm_absence and item.attributes is None):
+            return None
+        entry.used_at = self.last_use = now
+        self._entries.move_to_end(key)
+        return item
