@@ -2,7 +2,7 @@
 
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -170,7 +170,7 @@ def masked(url: str) -> str:
             return _UNREADABLE
         host = parts.netloc.rpartition("@")[2]
         user = f"{parts.username or ''}:***@" if "@" in parts.netloc else ""
-        return urlunsplit((parts.scheme, user + host, parts.path, "", ""))
+        return f"{parts.scheme}://{user}{host}{parts.path}"
     except ValueError:
         return _UNREADABLE
 
