@@ -170,9 +170,9 @@ def masked(url: str) -> str:
             return _UNREADABLE
         host = parts.netloc.rpartition("@")[2]
         user = f"{parts.username or ''}:***@" if "@" in parts.netloc else ""
-        return f"{parts.scheme}://{user}{host}{parts.path}"
     except ValueError:
         return _UNREADABLE
+    return f"{parts.scheme}://{user}{host}{parts.path}"
 
 
 def _explain(error: ValidationError) -> str:

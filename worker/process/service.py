@@ -94,7 +94,8 @@ class Service:
     async def _run(self) -> Exit:
         async with open_connections(self._settings) as connections:
             with anyio.CancelScope() as self._starting:
-                await wait_until_ready(connections)
+                if not self._stop.is_set():
+                    await wait_until_ready(connections)
             if self._stop.is_set():
                 return Exit(0, stuck=False)
             parts = self._wire(connections)
