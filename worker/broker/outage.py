@@ -34,7 +34,7 @@ class RedisOutage:
                 "Redis is away: %s: %s. Running jobs go on and their outcomes are kept; claiming "
                 "resumes by itself once Redis is back.",
                 type(error).__name__,
-                error,
+                str(error).rstrip("."),
             )
         return _RETRY.equal_jitter(min(self._failures, 10))
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 _OLDEST = 7  # major version
-_BLOCK = 0.01  # seconds
+_BLOCK = 0.001  # seconds
 
 
 async def look_at_redis(redis: "Redis", settings: Settings) -> Problem | None:

@@ -41,7 +41,7 @@ class Traffic:
     async def run(self, workers: Workers) -> None:
         """Push everything and wait for all results.
 
-        Raises WorkerError when the workers end, TimeoutError where a result does not come.
+        Raise WorkerError when the workers end, TimeoutError where a result does not come.
         """
         totals = {ALL: DELIVERIES, **{tenant.name: tenant.deliveries for tenant in TENANTS}}
         batches = _batches()
@@ -91,7 +91,7 @@ class Traffic:
             )
 
     async def _edit(self) -> None:
-        """Mend the one item."""
+        """Correct the one item."""
         name = INITECH.name
         self._screen.say(
             f"\n  Half-way. {name} has had {self._receiver.failed[name]:,} attempts refused with "

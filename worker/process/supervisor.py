@@ -29,6 +29,7 @@ _RESTART = Backoff(base=0.5, factor=2.0, max=30.0)
 _PROVEN = 30.0
 # Seconds beyond WORKER_STARTUP_TIMEOUT that a child may take to import and to exit.
 _IMPORTS = 5.0
+_ENDED_EARLY = (-signal.SIGTERM, 128 + signal.SIGTERM)
 _PARENT = "WORKER_SUPERVISOR_PID"
 
 
@@ -94,8 +95,8 @@ class Supervisor:
             if code == 0:
                 return
             if self._stopping.is_set():
-                # A child that SIGTERM ended before it had a handler held nothing.
-                self._code = max(self._code, 0 if code == -signal.SIGTERM else 1)
+                # A child that SIGTERM ended while it was starting held nothing.
+                self._code = max(self._code, 0 if code in _ENDED_EARLY else 1)
                 return
             if code == 1 and time.monotonic() - self._started < self._startup:
                 self._code = 1
