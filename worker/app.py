@@ -10,7 +10,6 @@ from worker.errors import HandlerError
 from worker.jobs.policy import POLICY_OPTIONS, policy_problems
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-Validate = Callable[[Any], Any]
 
 _PARAMETERS = ("payload", "config", "job")
 _PLAIN = (inspect.Parameter.empty, Any, object, dict, dict[str, Any], Mapping, Mapping[str, Any])
@@ -18,9 +17,9 @@ _PLAIN = (inspect.Parameter.empty, Any, object, dict, dict[str, Any], Mapping, M
 
 @dataclass(eq=False)
 class Handler:
-    """One registered function: what it takes, and how its jobs run where their config is silent.
+    """One registered function: the parameters that it takes, and the options of its decorator.
 
-    `options` are the decorator's own, a subset of the policy's names.
+    `options` are changes of the settings' policy, and have no problems.
     """
 
     name: str
@@ -34,7 +33,7 @@ class Handler:
     def resolve(self) -> None:
         """Resolve the annotations, which may name types defined further down the module.
 
-        Raises HandlerError where one can't be resolved.
+        Raise HandlerError where one can't be resolved.
         """
         try:
             hints = typing.get_type_hints(_annotated(self.function), include_extras=True)
@@ -45,11 +44,11 @@ class Handler:
 
     @property
     def config_is_plain(self) -> bool:
-        """Whether the config is handed over as plain JSON values, with nothing to validate."""
+        """Whether the handler gets its config as plain values, with nothing to validate."""
         return self.config_type in _PLAIN
 
     def arguments(self, payload: Any, config: Any, job: Any) -> dict[str, Any]:
-        """Those of the three that the function takes."""
+        """Return those of the three that the function takes, by name."""
         takes, chosen = self.takes, {}
         if "payload" in takes:
             chosen["payload"] = payload
@@ -61,7 +60,7 @@ class Handler:
 
 
 class App:
-    """Collects handlers. Making one opens nothing and reads nothing.
+    """The handlers of a worker. Creating an app opens nothing and reads nothing.
 
     ```python
     app = App()
@@ -92,11 +91,12 @@ class App:
     def handler(
         self, function_or_name: Callable[..., Any] | str | None = None, /, **options: Any
     ) -> Any:
-        """Register a function as the handler of the jobs that name it; gives it back unchanged.
+        """Register a function as the handler of the jobs that name it. Return it unchanged.
 
         The name is the function's own unless given. `timeout` and `result_ttl` are in seconds,
-        `backoff` is a mapping of `base`, `factor` and `max`. Raises HandlerError for parameters
-        other than `payload`, `config` and `job`, for options out of range, and for a name twice.
+        `backoff` is a mapping of `base` (s), `factor` and `max` (s). Raise HandlerError for
+        parameters other than `payload`, `config` and `job`, for options out of range, and for a
+        name that is taken.
         """
         if callable(function_or_name):
             self._register(getattr(function_or_name, "__name__", None), function_or_name, {})
@@ -134,7 +134,7 @@ class App:
 
 
 def _annotated(function: Any) -> Any:
-    """What carries the annotations: the function, or what stands behind a callable object."""
+    """Return what has the annotations: the function, or the one that a callable object calls."""
     if inspect.isroutine(function) or inspect.isclass(function):
         return inspect.unwrap(function)
     inner = getattr(function, "func", None)  # functools.partial's

@@ -81,6 +81,7 @@ async def open_connections(settings: Settings) -> AsyncIterator[Connections]:
             ttl=settings.config_ttl,
             max_stale=settings.config_max_stale,
             size=settings.config_cache_size,
+            max_bytes=settings.config_cache_bytes,
         )
         await stack.enter_async_context(config.running())
         _open = Connections(session, dynamo, redis, broker, config, table, settings, home)

@@ -5,15 +5,15 @@ WorkerError
 │   └── AppError             MODULE:APP names no app, or the app has no handlers
 ├── HandlerError             a handler is registered wrongly (parameters, options, types)
 ├── NotOpen                  an accessor was called outside `open_connections`
-├── Malformed                what arrived in the list is no job
-├── ConfigUnavailable        DynamoDB can't be read now and nothing cached is young enough
+├── Malformed                bytes in the list are no job
+├── ConfigUnavailable        DynamoDB can't be read now, and no cached item is young enough
 └── SettingsError            a setting or queue name that can't be used
 
-Raised by handlers, to say what is to become of their job:
+Raised by handlers, to decide their job's fate:
 
 HandlerSignal
-├── Retry                    another attempt, please
-└── Reject                   bury this job at once
+├── Retry                    run it again, within its attempts
+└── Reject                   bury it at once
 """
 
 import math
@@ -24,11 +24,11 @@ class WorkerError(Exception):
 
 
 class StartupError(WorkerError):
-    """The worker can't start; the message says why and how to mend it."""
+    """The worker can't start. The message says why, and how to fix it."""
 
 
 class AppError(StartupError):
-    """MODULE:APP leads to no app with handlers."""
+    """MODULE:APP names no app with handlers."""
 
 
 class HandlerError(WorkerError, TypeError):
@@ -44,9 +44,9 @@ class SettingsError(WorkerError, ValueError):
 
 
 class Malformed(WorkerError, ValueError):
-    """What arrived in the list is no job.
+    """Bytes in the list are no job.
 
-    The attributes are those fields of it that could be read and are as they must be.
+    The attributes are those of its fields that could be read and are valid.
     """
 
     def __init__(
@@ -68,10 +68,10 @@ class Malformed(WorkerError, ValueError):
 
 
 class ConfigUnavailable(WorkerError):
-    """DynamoDB can't be read now, and nothing cached is young enough to stand in.
+    """DynamoDB can't be read now, and no cached item is young enough to use instead.
 
-    `misconfigured` tells what only an operator can mend (credentials, rights, the table) from an
-    outage that passes.
+    `misconfigured` is true for what only an operator can fix (credentials, rights, the table), and
+    false for an outage that passes.
     """
 
     def __init__(self, message: str, *, misconfigured: bool = False) -> None:
@@ -80,14 +80,14 @@ class ConfigUnavailable(WorkerError):
 
 
 class HandlerSignal(Exception):
-    """What a handler raises to say what is to become of its job."""
+    """What a handler raises to decide its job's fate."""
 
 
 class Retry(HandlerSignal):
-    """Ask for another attempt, within the job's `max_attempts`.
+    """Run the job again, within its `max_attempts`.
 
-    `delay` is in seconds; None leaves it to the job's backoff. Raises ValueError for a delay that
-    is negative or not finite.
+    `delay` is in seconds; None leaves it to the job's backoff. Raise ValueError for a delay that is
+    negative or not finite.
     """
 
     def __init__(self, message: str = "", *, delay: float | None = None) -> None:
@@ -98,7 +98,7 @@ class Retry(HandlerSignal):
 
 
 class Reject(HandlerSignal):
-    """Bury this job at once, with the given reason as its error message."""
+    """Bury the job at once, with `why` as its error message."""
 
     def __init__(self, why: str = "the handler rejected the job") -> None:
         super().__init__(why)

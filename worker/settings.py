@@ -1,4 +1,4 @@
-"""Environment to typed settings, validated once."""
+"""The settings: read from the environment and `.env`, and validated once."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,7 +23,8 @@ ENV_FILE = ".env"
 class Settings(BaseSettings):
     """Every setting, each also as `WORKER_` and its name in capitals, or in `.env`.
 
-    Times are in seconds, sizes in bytes. AWS settings are botocore's own. Raises SettingsError.
+    Times are in seconds, sizes in bytes. AWS settings are botocore's own. Raise SettingsError for
+    values that can't be used.
     """
 
     model_config = SettingsConfigDict(
@@ -45,6 +46,7 @@ class Settings(BaseSettings):
     config_ttl: AtLeastZero = 5.0
     config_max_stale: AtLeastZero = 3600.0
     config_cache_size: Count = 10_000
+    config_cache_bytes: Count = 256 * 1024 * 1024
 
     lease: Annotated[float, Field(ge=0.3, allow_inf_nan=False)] = 15.0
     grace_period: AtLeastZero = 25.0
@@ -139,7 +141,7 @@ class Settings(BaseSettings):
 
     @property
     def heartbeat(self) -> float:
-        """How often a lease is renewed: a third of it, so that two may fail."""
+        """Seconds between renewals of a lease: a third of it, so that two renewals may fail."""
         return self.lease / 3
 
     @property
@@ -158,10 +160,10 @@ _UNREADABLE = "(a URL that can't be read)"
 
 
 def masked(url: str) -> str:
-    """A URL fit to be shown: no password, and no query, which may hold one too.
+    """Return a URL without its password, and without its query, which may hold one too.
 
-    Of a URL that can't be read nothing is shown: a password with a slash in it looks like a port
-    and a path.
+    Show nothing of a URL that can't be read: a password with a slash in it looks like a port and a
+    path.
     """
     try:
         parts = urlsplit(url)

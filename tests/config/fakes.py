@@ -1,6 +1,6 @@
 """A config table in memory that takes its time and fails on demand, and a clock by hand."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
@@ -11,6 +11,7 @@ from worker.config.store import ConfigStore
 from worker.config.table import ConfigTable
 from worker.errors import ConfigUnavailable
 from worker.jobs.config_item import ConfigItem
+from worker.jobs.stored_attributes import StoredAttributes
 
 
 class Clock:
@@ -28,6 +29,14 @@ def item(key: str, attributes: dict[str, Any] | None, asked_at: float, **more: A
     return ConfigItem(
         key, attributes, asked_at, key_attribute="key", absence_confirmed=confirmed, **more
     )
+
+
+def nested(levels: int, kind: str = "L") -> dict[str, Any]:
+    """An attribute value of so many levels, as DynamoDB's JSON has it."""
+    value: dict[str, Any] = {"N": "1"}
+    for _ in range(levels):
+        value = {"L": [value]} if kind == "L" else {"M": {"deeper": value}}
+    return value
 
 
 class FakeTable:
@@ -49,7 +58,11 @@ class FakeTable:
         self._now = 0
 
     async def read(
-        self, keys: Sequence[str], *, consistent: bool = False
+        self,
+        keys: Sequence[str],
+        *,
+        consistent: bool = False,
+        known: Mapping[str, StoredAttributes] | None = None,  # noqa: ARG002 - not needed here
     ) -> dict[str, dict[str, Any] | None]:
         self.reads.append(list(keys))
         if consistent:
@@ -68,11 +81,21 @@ class FakeTable:
 
 @asynccontextmanager
 async def open_store(
-    table: FakeTable, *, ttl: float = 5.0, max_stale: float = 3600.0, size: int = 10_000
+    table: FakeTable,
+    *,
+    ttl: float = 5.0,
+    max_stale: float = 3600.0,
+    size: int = 10_000,
+    max_bytes: int = 10**9,
 ) -> AsyncIterator[ConfigStore]:
     """A store over this table, on the running loop's clock."""
     store = ConfigStore(
-        cast(ConfigTable, table), ttl=ttl, max_stale=max_stale, size=size, monotonic=now
+        cast(ConfigTable, table),
+        ttl=ttl,
+        max_stale=max_stale,
+        size=size,
+        max_bytes=max_bytes,
+        monotonic=now,
     )
     async with store.running():
         yield store

@@ -11,8 +11,8 @@ def clock() -> Clock:
     return Clock()
 
 
-def cache(clock: Clock, *, ttl: float = 5.0, max_stale: float = 60.0, size: int = 3) -> ConfigCache:
-    return ConfigCache(ttl=ttl, max_stale=max_stale, size=size, monotonic=clock)
+def cache(clock: Clock, *, ttl: float = 5.0, size: int = 3, max_bytes: int = 10**9) -> ConfigCache:
+    return ConfigCache(ttl=ttl, max_stale=60.0, size=size, max_bytes=max_bytes, monotonic=clock)
 
 
 def test_an_item_is_fresh_for_its_time_to_live_from_the_start_of_its_read(clock: Clock) -> None:
@@ -79,7 +79,7 @@ def test_views_are_kept_for_as_long_as_the_item_is_the_same(clock: Clock) -> Non
     first = item("k", {"n": 1}, clock.now)
     first.views["handler"] = "validated"
     known.remember(first)
-    same, changed = item("k", {"n": 1}, clock.now + 1), item("k", {"n": 2}, clock.now + 2)
+    same, changed = item("k", first.attributes, clock.now + 1), item("k", {}, clock.now + 2)
     known.remember(same)
     assert same.views == {"handler": "validated"}
     known.remember(changed)

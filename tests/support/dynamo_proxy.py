@@ -1,7 +1,8 @@
 """An HTTP/1.1 keep-alive proxy in front of DynamoDB: counts what passes, breaks it on demand.
 
-`respond` may answer in DynamoDB's place, by returning `(status, reply)`; `delay` holds every
-request up. `stop` resets the connections that are open, and `start` listens on the same port again.
+`respond` may answer in DynamoDB's place, by returning `(status, reply)`, where `reply` is bytes or
+any JSON; `delay` holds every request up. `stop` resets the connections that are open, and `start`
+listens on the same port again.
 """
 
 import json
@@ -18,7 +19,7 @@ from typing import Any, Self
 
 from tests.support.ports import free_port
 
-Respond = Callable[[str, dict[str, Any]], tuple[int, dict[str, Any]] | None]
+Respond = Callable[[str, dict[str, Any]], tuple[int, Any] | None]
 
 
 def error(kind: str, message: str = "told to") -> dict[str, str]:
@@ -173,7 +174,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._forward(body)
         else:
             status, reply = answer
-            self._reply(status, json.dumps(reply).encode(), "application/x-amz-json-1.0")
+            payload = reply if isinstance(reply, bytes) else json.dumps(reply).encode()
+            self._reply(status, payload, "application/x-amz-json-1.0")
 
     def _forward(self, body: bytes) -> None:
         headers = {k: v for k, v in self.headers.items() if k.lower() != "connection"}

@@ -8,8 +8,10 @@ them intact. The test suite does some thousands, and pushes some to a real worke
 
 import argparse
 import base64
+import gzip
 import json
 import logging
+import pickle
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -99,11 +101,64 @@ def _deep(opening: bytes, depth: int, core: bytes, closed: bool) -> bytes:
     return b'{"payload":%s,"id":"deep","handler":"echo"}' % nested
 
 
+# Numbers as other languages write them, and as none should.
+NUMBERS = st.sampled_from(
+    [
+        *("1", "1.0", "-0.0", "0.0", "3.000", "1e0", "1E0", "1.7e12", "1.7e+12", "1700000000000.0"),
+        *("1700000000", "1.76e9", "-1.0", "1.5", "1e-3", "1e22", "1e300", "1e308", "1e309"),
+        *("-1e308", "1.7976931348623157e308", "00", "1.", ".5", "+1", "0x10", "1_000", "true"),
+    ]
+)
+
+
+def _numbered(numbers: dict[str, str]) -> bytes:
+    fields = "".join(f',"{name}":{number}' for name, number in numbers.items())
+    return f'{{"id":"n","handler":"echo"{fields}}}'.encode()
+
+
+NUMBERED = st.builds(
+    _numbered,
+    st.fixed_dictionaries(
+        {},
+        optional=dict.fromkeys(
+            ("enqueued_at", "expires_at", "attempts", "crashes", "payload"), NUMBERS
+        ),
+    ),
+)
+
+
+def _wrapped(raw: bytes, how: str) -> bytes:
+    """Return a job as a producer that means well might push it."""
+    text = raw.decode("utf-8", "replace")
+    ways: dict[str, Callable[[], bytes]] = {
+        "mark": lambda: b"\xef\xbb\xbf" + raw,
+        "twice": lambda: json.dumps(text).encode(),
+        "pickle": lambda: pickle.dumps(text),
+        "gzip": lambda: gzip.compress(raw, mtime=0),
+        "base64": lambda: base64.b64encode(raw),
+        "repr": lambda: repr(raw).encode(),
+    }
+    return ways[how]() if how in ways else text.encode(how)
+
+
+WRAPPED = st.builds(
+    _wrapped,
+    st.builds(_written, GOOD_JOBS, st.booleans(), st.none()) | NUMBERED,
+    st.sampled_from(
+        [
+            *("mark", "mark", "twice", "pickle", "gzip", "base64", "repr"),
+            *("utf-16", "utf-16-be", "utf-32"),
+        ]
+    ),
+)
+
 WRITTEN = st.builds(_written, JOBS | ODD_VALUES, st.booleans(), st.sampled_from([None, 0]))
 ENTRIES: st.SearchStrategy[bytes] = st.one_of(
     WRITTEN,
     st.builds(_written, GOOD_JOBS, st.booleans(), st.none()),
     st.builds(_written, ODD_JOBS, st.booleans(), st.none()),
+    NUMBERED,
+    WRAPPED,
     st.binary(max_size=100),
     st.builds(
         _deep,
@@ -191,6 +246,12 @@ def _check_outcome(outcome: Outcome, raw: bytes, count: str) -> None:
         assert found["id"] == outcome.result_id
         assert found["status"] in ("failed", "expired")
         assert outcome.ms > 0
+        times = [found[name] for name in ("enqueued_at", "started_at", "finished_at")]
+        known = [time for time in times if time is not None]
+        assert known == sorted(known)
+        assert {type(time) for time in known} == {int}
+        if found["status"] == "expired":
+            assert found["error"] is None or found["error"]["type"] == "Expired"
     if outcome.op in ("bury", "last"):
         assert buried_bytes(json.loads(outcome.extra)) == raw
     elif outcome.op == "finish":

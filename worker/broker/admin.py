@@ -1,6 +1,6 @@
-"""Queue administration: the counts of a queue, its workers, and its dead list.
+"""Queue inspection and dead-letter administration, for the command line.
 
-Nothing here is on a job's way. All functions raise redis.exceptions.RedisError.
+No worker needs this to run jobs. All methods raise redis.exceptions.RedisError.
 """
 
 from base64 import b64decode
@@ -18,14 +18,14 @@ from worker.jobs.keys import Keys
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-_PAGE = 100  # entries of the dead list at a time; each may be as large as a job
+_PAGE = 100  # entries of the dead list read at a time; each may be as large as a job
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerStatus:
-    """A worker's lease and how many jobs it holds.
+    """A worker's lease, and how many jobs it holds.
 
-    `lease_ends_at` is in ms on Redis's clock, `lease_ms` what is left of it, 0 once it has ended.
+    `lease_ends_at` is in ms on Redis's clock, `lease_ms` the ms that are left, 0 once it has ended.
     """
 
     id: str
@@ -37,7 +37,7 @@ class WorkerStatus:
 
 @dataclass(frozen=True, slots=True)
 class QueueStatus:
-    """How many jobs are where, and the workers, in the order of their ids."""
+    """How many jobs are in each place, and the workers in the order of their ids."""
 
     pending: int
     active: int
@@ -50,8 +50,8 @@ class QueueStatus:
 class DeadEntry:
     """One entry of the dead list, as far as it can be read.
 
-    `raw` is the entry byte for byte and `fields` its JSON object, `{}` where it is none. `job` is
-    the job as it would be put back; where it is None, `problem` says why it can't be.
+    `raw` is the entry byte for byte, `fields` its JSON object, `{}` where it is none. `job` is the
+    job as `retry` enqueues it. Where that is impossible it is None, and `problem` says why.
     """
 
     raw: bytes
@@ -63,7 +63,7 @@ class DeadEntry:
 
 
 class QueueAdmin:
-    """One queue as its operators see it. Raises SettingsError for an unusable name."""
+    """One queue as its operators see it. Raise SettingsError for an unusable name."""
 
     def __init__(self, redis: "Redis", name: str, *, max_job_bytes: int) -> None:
         self.redis = redis
@@ -76,10 +76,10 @@ class QueueAdmin:
         return self.keys.pending
 
     async def status(self) -> QueueStatus:
-        """How the queue stands now.
+        """Return the counts of the queue and its workers.
 
-        `active` counts what is held under a lease, living or ended. A list without one is given
-        one that has ended by the next recoverer that comes upon it.
+        `active` counts jobs of workers in the list of workers, whether their lease is live or has
+        ended. A worker that is missing there is added by the next recoverer that scans its list.
         """
         async with self.redis.pipeline(transaction=True) as pipe:
             pipe.llen(self.keys.pending)
@@ -90,27 +90,27 @@ class QueueAdmin:
             pending, scheduled, dead, leases, (seconds, micros) = await pipe.execute()
         now = seconds * 1000 + micros // 1000
         async with self.redis.pipeline(transaction=False) as pipe:
-            for worker, _ in leases:
-                pipe.llen(self.keys.active("").encode() + worker)
+            for worker_id, _ in leases:
+                pipe.llen(self.keys.active("").encode() + worker_id)
             held = await pipe.execute()
         workers = [
             WorkerStatus(
-                id=worker.decode(errors="replace"),
+                id=worker_id.decode(errors="replace"),
                 live=ends_at > now,
                 lease_ends_at=int(ends_at),
                 lease_ms=max(0, int(ends_at) - now),
                 held=count,
             )
-            for (worker, ends_at), count in zip(leases, held, strict=True)
+            for (worker_id, ends_at), count in zip(leases, held, strict=True)
         ]
         workers.sort(key=lambda worker: worker.id)
         return QueueStatus(pending, sum(held), scheduled, dead, workers)
 
     async def dead(self) -> AsyncIterator[DeadEntry]:
-        """The dead list as it is now, newest first."""
+        """Yield the entries of the dead list as it is now, newest first."""
         left = await self._count_dead()
         while left > 0:
-            # Counted from the oldest, so that jobs buried meanwhile shift nothing.
+            # Indexes count from the oldest, so that jobs buried meanwhile shift none of them.
             last = -left + min(left, _PAGE) - 1
             page = await self._page(-left, last)
             for raw in page:
@@ -118,14 +118,14 @@ class QueueAdmin:
             left = -last - 1
 
     async def find_dead(self, ids: Collection[str]) -> list[DeadEntry]:
-        """Every entry of these job ids, oldest first; an id may have several."""
+        """Return every entry of these job ids, oldest first. An id may have several."""
         found = [entry async for entry in self.dead() if entry.id in ids]
         return found[::-1]
 
     async def retry(self, entries: Sequence[DeadEntry]) -> int:
-        """Put their jobs back at the end of the queue, attempts and crashes at 0; tells how many.
+        """Enqueue their jobs, with attempts and crashes at 0. Return how many.
 
-        Entries with a problem are passed over, and so are those that are no longer there.
+        Entries with a problem, and entries that are no longer in the list, are skipped.
         """
         arguments = [text for entry in entries if entry.job for text in (entry.raw, entry.job)]
         if not arguments:
@@ -135,9 +135,11 @@ class QueueAdmin:
         return count
 
     async def retry_all(self) -> AsyncIterator[tuple[int, list[DeadEntry]]]:
-        """Retry all that is dead now, oldest first: page by page, how many and what was refused.
+        """Retry the dead list as it is now, oldest first. Yield, page by page, how many jobs were
+        enqueued, and the entries that have a problem.
 
-        Jobs that die again meanwhile are left, or a broken handler would keep this going for ever.
+        Jobs that are buried again meanwhile are left, or a broken handler would keep this going for
+        ever.
         """
         left, kept = await self._count_dead(), 0
         while left > 0:
@@ -151,14 +153,14 @@ class QueueAdmin:
             yield await self.retry(entries), refused
 
     async def drop(self, entries: Sequence[DeadEntry]) -> int:
-        """Take these entries off the dead list for good; tells how many were still there."""
+        """Delete these entries from the dead list. Return how many were still there."""
         async with self.redis.pipeline(transaction=False) as pipe:
             for entry in entries:
                 pipe.lrem(self.keys.dead, -1, entry.raw)  # type: ignore[arg-type]
             return sum(await pipe.execute())
 
     async def drop_all(self) -> int:
-        """Empty the dead list; tells how many entries it had."""
+        """Delete the whole dead list. Return how many entries it had."""
         async with self.redis.pipeline(transaction=True) as pipe:
             pipe.llen(self.keys.dead)
             pipe.unlink(self.keys.dead)
@@ -179,11 +181,11 @@ class QueueAdmin:
             coded = fields.get("job_base64")
             job = fields["job"].encode() if coded is None else b64decode(coded, validate=True)
         except (ValueError, TypeError, KeyError, AttributeError):
-            return DeadEntry(raw, problem="what stands in the dead list is no entry of a worker's")
+            return DeadEntry(raw, problem="it is no entry that a worker wrote")
         try:
             decoded = decode(job, self.keys, self._max_job_bytes)
         except Malformed as error:
             problem = f"it is no job: {error}"
             return DeadEntry(raw, fields, error.job_id, error.handler, problem=problem)
-        goes_on = continued(job, attempts=0, crashes=0)
-        return DeadEntry(raw, fields, decoded.id, decoded.handler, goes_on)
+        next_raw = continued(job, attempts=0, crashes=0)
+        return DeadEntry(raw, fields, decoded.id, decoded.handler, next_raw)

@@ -1,11 +1,11 @@
-"""One connection kept for commands that mostly come one at a time: sent and answered with nothing
-between.
+"""A dedicated connection that bypasses redis-py's pool.
 
-The way through redis-py's pool costs as much CPU again as the command itself, and a lone job waits
-for it at each end. What is often used and rarely shared keeps its connection instead.
+The second of three layers over redis-py's private parts, for commands that mostly come one at a
+time: exchanges, blocking reads, a producer's pushes. Taking a connection from the pool and giving
+it back costs as much CPU as the command itself, and a lone job waits for it twice.
 
-The asyncio side of redis-py packs commands in Python. Here hiredis does it where it is installed,
-as on redis-py's other side: that takes a third of the time.
+Commands are packed by hiredis where it is installed, in a third of the time: redis-py's asyncio
+side packs them in Python.
 """
 
 from collections.abc import Callable
@@ -25,12 +25,12 @@ try:
 except ImportError:
     _pack = None
 
-# Bytes. hiredis copies each argument twice, redis-py none that is larger than this.
+# Bytes. hiredis copies each argument twice; redis-py copies none that is larger than this.
 _LARGE = 6000
 
 
 class DedicatedConnection:
-    """One connection with the client's `execute_command`, and `send`, which does half of it.
+    """One connection with the client's `execute_command`, and with `send`, its first half.
 
     Takes its connection out of the client's pool at the first command, and gives it back with
     `close`. While it is in use, other commands go through the pool.
@@ -112,7 +112,7 @@ class DedicatedConnection:
 
 
 def packed(connection: Any, command: tuple[Any, ...]) -> list[bytes]:
-    """A command as this connection sends it."""
+    """Return a command as bytes for this connection's socket."""
     if _pack and not any(type(part) is bytes and len(part) > _LARGE for part in command):
         return [_pack(command)]
     packed: list[bytes] = connection.pack_command(*command)

@@ -1,7 +1,7 @@
-"""Every Redis command of a worker: wait, exchange, lease. Redis decides; this only asks.
+"""Every Redis command of a worker: exchange, blocking read, lease, recovery. Redis decides.
 
-A command is sent once. A reply that does not arrive leaves open whether Redis did it, and every
-script is safe to repeat; who claims must look into the active list afterwards (`register`).
+Each command is sent once. When its reply does not arrive, whether Redis did it is unknown. Every
+script is safe to repeat. After a lost claim, `register` returns what the active list holds.
 """
 
 from collections.abc import Awaitable, Sequence
@@ -20,16 +20,20 @@ from worker.jobs.outcome import Outcome
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-# One claim takes no more than this and the job that goes past it, so that jobs of the largest
-# size do not come a hundred at a time.
+# Bytes. A claim stops at the job that goes past this, so that a hundred of the largest jobs do not
+# arrive at once.
 CLAIM_BYTES = 16 * 1024 * 1024
-_SCAN_PAGE = 500
+_SCAN_PAGE = 500  # keys that Redis looks at in one step of a scan
 
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """What came of one turn. `next_due` is in ms, -1 for none; `complaints` are what Redis said
-    where it would not push a result to its job's `reply_to`, by the outcome's index.
+    """The reply to one exchange.
+
+    `live` is whether the lease is, `held` the length of the active list now, `next_due` in how many
+    ms the next scheduled job is due (-1 for none). `refused` are the indexes of outcomes whose job
+    was no longer in the active list. `complaints` are Redis's errors where a result could not be
+    pushed to its `reply_to` or published, by the outcome's index. `jobs` are claimed, oldest first.
     """
 
     live: bool
@@ -59,11 +63,14 @@ class Queue:
         return self.keys.pending
 
     async def exchange(self, outcomes: Sequence[Outcome], limit: int) -> Exchange:
-        """Settle these outcomes and claim up to `limit` jobs, in one atomic step; one at a time."""
+        """Record these outcomes and claim up to `limit` jobs, in one atomic step.
+
+        Wait for one exchange before the next, or they use connections of the pool.
+        """
         return await (await self.send(outcomes, limit))
 
     async def send(self, outcomes: Sequence[Outcome], limit: int) -> Awaitable[Exchange]:
-        """Write an exchange to the socket; awaiting what is returned reads its reply.
+        """Write an exchange to the socket. Awaiting what is returned reads its reply.
 
         Redis works on it in between. An exchange whose reply is not read may have happened.
         """
@@ -73,7 +80,10 @@ class Queue:
         return Reply(self._receive, (reply, sent, keys, arguments))
 
     async def recover(self, worker_id: str, outcomes: Sequence[Outcome]) -> Exchange:
-        """Settle jobs of another worker, unless its lease is live; forget it once it holds none."""
+        """Record outcomes for jobs of another worker, unless its lease is live.
+
+        A worker that holds no job any more is removed from the list of workers.
+        """
         keys, arguments = self._exchange(worker_id, "recoverer", outcomes, 0)
         sent = self._clock.sent()
         return self._exchanged(await scripts.exchange(self._redis, keys, arguments), sent)
@@ -115,10 +125,10 @@ class Queue:
         )
 
     async def wait(self, seconds: float) -> bytes | None:
-        """Claim one job, waiting for it; None when none came. Keep this below a second.
+        """Wait up to `seconds` for a job and claim it. Return None when none came.
 
-        Redis wakes the worker that waits longest, and only that one. Never cancel this: Redis may
-        have moved the job already.
+        Redis wakes the worker that has waited longest, and only that one. Never cancel this: Redis
+        may have moved the job already.
         """
         job: bytes | None = await self._waiting.execute_command(
             "BLMOVE", self.keys.pending, self._active, "RIGHT", "LEFT", seconds
@@ -126,7 +136,7 @@ class Queue:
         return job
 
     async def register(self, lease: float) -> list[bytes]:
-        """Take a lease of so many seconds, and tell what the active list holds, oldest first."""
+        """Take a lease of so many seconds. Return the jobs in the active list, oldest first."""
         sent = self._clock.sent()
         now, held = await scripts.register(
             self._redis, [self._active, self.keys.workers], [self._worker_id, round(lease * 1000)]
@@ -136,8 +146,8 @@ class Queue:
         return jobs
 
     async def renew(self, lease: float) -> int | None:
-        """Renew the lease by so many seconds, and tell how many jobs the active list holds; None
-        where the lease had ended.
+        """Renew the lease for so many seconds. Return the length of the active list; None where
+        the lease had ended.
         """
         sent = self._clock.sent()
         now, renewed, held = await scripts.renew(
@@ -147,7 +157,7 @@ class Queue:
         return held if renewed else None
 
     async def deregister(self) -> int:
-        """Give back all that the active list holds and end the lease; return how many jobs."""
+        """Give back every job of the active list and end the lease. Return how many jobs."""
         count: int = await scripts.deregister(
             self._redis,
             [self.keys.pending, self._active, self.keys.workers],
@@ -156,16 +166,16 @@ class Queue:
         return count
 
     async def expired_workers(self) -> list[str]:
-        """The workers whose lease has ended, longest dead first.
+        """Return the ids of workers whose lease has ended, the one that ended first in front.
 
-        Looks at one more page of Redis's keys each time, for active lists that have no lease.
+        Each call also scans one more page of Redis's keys for active lists without any lease.
         """
         prefix = self.keys.active("")
         self._scan_at, found = await self._redis.scan(
             self._scan_at, match=f"{_escaped(prefix)}*", count=_SCAN_PAGE
         )
-        workers = [_text(key)[len(prefix) :] for key in found]
-        expired = await scripts.expired_workers(self._redis, [self.keys.workers, *found], workers)
+        owners = [_text(key)[len(prefix) :] for key in found]
+        expired = await scripts.expired_workers(self._redis, [self.keys.workers, *found], owners)
         return [_text(worker_id) for worker_id in expired]
 
     # Their names before; the callers in process/ change with the loop.
@@ -176,13 +186,13 @@ class Queue:
         return await self.expired_workers()
 
     async def active(self, worker_id: str, first: int, count: int) -> list[bytes]:
-        """Some of what a worker's active list holds, newest first."""
+        """Return up to `count` jobs of a worker's active list from index `first`, newest first."""
         key = self.keys.active(worker_id)
         page: Any = await self._redis.lrange(key, first, first + count - 1)
         return list(page)
 
     async def is_finished(self) -> bool:
-        """Whether nothing is pending, scheduled, or active anywhere."""
+        """Return whether no job is pending, scheduled, or active under any worker."""
         names = self.keys
         left: int = await scripts.count_unfinished(
             self._redis, [names.pending, names.scheduled, names.workers], [names.active("")]
@@ -195,5 +205,5 @@ def _text(value: bytes | str) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Text with nothing in it that SCAN would take for a pattern."""
+    """Escape what SCAN would take for a pattern."""
     return "".join(f"\\{char}" if char in "*?[]\\^" else char for char in text)

@@ -1,4 +1,4 @@
-"""The Lua scripts, each in its own file under `lua/`, and one way to run them."""
+"""The Lua scripts, each in its own file under `lua/`, and how they are run."""
 
 from hashlib import sha1
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a Redis server says of itself: version, role, eviction, persistence, clock."""
+"""A Redis server's version, role, eviction, persistence and clock, as far as it reports them."""
 
 import time
 from dataclasses import dataclass
@@ -12,9 +12,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """What a Redis server tells of itself; None stands for what it does not tell.
+    """What a Redis server reports about itself; None for what it does not report.
 
-    `snapshots` says whether it saves any, `ahead` how many seconds its clock is before the host's.
+    `snapshots` is whether it saves any. `ahead` is how many seconds its clock is ahead of the
+    host's.
     """
 
     name: str
@@ -28,24 +29,27 @@ class Server:
 
 
 async def look_at_server(redis: "Redis") -> Server:
-    """Ask the server what it is. What it refuses to tell (rights, a managed service) is None."""
+    """Ask the server what it is. What it refuses to report (ACL, a managed service) is None.
+
+    Raise redis.exceptions.RedisError.
+    """
     ahead = await _clock_ahead(redis)
     try:
-        told = await redis.info()
+        info = await redis.info()
     except ResponseError:
-        told = {}
+        info = {}
     try:
         save = (await redis.config_get("save")).get("save")
     except ResponseError:
         save = None
-    valkey = told.get("valkey_version")
-    aof = told.get("aof_enabled")
+    valkey = info.get("valkey_version")
+    aof = info.get("aof_enabled")
     return Server(
         name="Valkey" if valkey else "Redis",
-        version=valkey or told.get("redis_version"),
-        redis_version=told.get("redis_version"),
-        role=told.get("role"),
-        maxmemory_policy=told.get("maxmemory_policy"),
+        version=valkey or info.get("redis_version"),
+        redis_version=info.get("redis_version"),
+        role=info.get("role"),
+        maxmemory_policy=info.get("maxmemory_policy"),
         append_only_file=None if aof is None else bool(aof),
         snapshots=None if save is None else bool(save),
         ahead=ahead,

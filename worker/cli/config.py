@@ -24,6 +24,7 @@ from worker.cli.table import Table
 
 if TYPE_CHECKING:
     from worker.config.table import ConfigTable
+    from worker.jobs.stored_attributes import StoredAttributes
     from worker.settings import Settings
 
 # A number of this many digits at most is written out, without an exponent.
@@ -43,8 +44,7 @@ def get(key: Key) -> None:
             item = await table.get(_checked(key))
         if item is None:
             return _complain_of_missing(key, settings)
-        _print(item, settings)
-        return 0
+        return 0 if _print(key, item, settings) else 1
 
     run(main)
 
@@ -87,11 +87,9 @@ def list_(as_json: JsonOption = False) -> None:
     async def main(settings: "Settings") -> int:
         async with _open_table(settings) as table:
             if as_json or not on_terminal():
-                async for item in table.scan():
-                    _print(item, settings)
-            else:
-                await _show(table)
-        return 0
+                printed = [_print(*item, settings) async for item in table.scan()]
+                return 0 if all(printed) else 1
+            return await _show(table)
 
     run(main)
 
@@ -178,21 +176,39 @@ def _complain_of_missing(key: str, settings: "Settings") -> int:
     return NOT_THERE
 
 
-def _print(item: dict[str, Any], settings: "Settings") -> None:
-    key = settings.config_key
-    typer.echo(_json({key: item[key], **item}).encode())
+def _print(key: str, item: "StoredAttributes", settings: "Settings") -> bool:
+    """Print the item; False where it holds what can't be used, of which one line says where."""
+    if item.problem is not None:
+        _complain_of(key, item)
+        return False
+    name = settings.config_key
+    typer.echo(_json({name: key, **item.exact()}).encode())
+    return True
 
 
-async def _show(table: "ConfigTable") -> None:
+def _complain_of(key: str, item: "StoredAttributes") -> None:
+    complain(f"the item {key!r} can't be used, nor shown: {item.problem}")
+
+
+async def _show(table: "ConfigTable") -> int:
     rows = Table("Key", "Config", "Policy")
     count = 0
-    async for item in table.scan():
-        key, policy = item.pop(table.key_attribute), item.pop("policy", None)
-        rows.add(key, _json(item), "-" if policy is None else _json(policy))
+    unusable = []
+    async for key, item in table.scan():
         count += 1
-    if count:
+        if item.problem is not None:
+            unusable.append((key, item))
+            continue
+        attributes = item.exact()
+        del attributes[table.key_attribute]
+        policy = attributes.pop("policy", None)
+        rows.add(key, _json(attributes), "-" if policy is None else _json(policy))
+    if count > len(unusable):
         rows.print()
     typer.echo(f"{count_of(count, 'item')} in table {table.name!r}")
+    for key, item in unusable:
+        _complain_of(key, item)
+    return 1 if unusable else 0
 
 
 def _json(value: Any) -> str:
@@ -202,10 +218,9 @@ def _json(value: Any) -> str:
     if isinstance(value, list):
         return f"[{','.join(map(_json, value))}]"
     if isinstance(value, set):
-        return _json(sorted(value, key=lambda item: getattr(item, "value", item)))
+        return _json(sorted(value))
     if isinstance(value, Decimal):
         return format(value, "f") if abs(value.adjusted()) < _PLAIN_DIGITS else str(value)
-    value = getattr(value, "value", value)  # boto3 wraps binary in an object of this attribute
     if isinstance(value, bytes):
         value = b64encode(value).decode()
     return json.dumps(value, ensure_ascii=False)

@@ -5,9 +5,10 @@ Pure rules on an injected clock. Nothing here reads, waits or logs.
 
 import random
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from worker.jobs.config_item import ConfigItem
+from worker.jobs.stored_attributes import StoredAttributes
 
 # Where in its time to live a hot key is read again, as a share of it. The share is random, so that
 # keys read together do not stay together.
@@ -29,15 +30,24 @@ class ConfigCache:
     """The items used last. All times are in seconds, on the clock `monotonic`.
 
     An item is fresh for `ttl` after its read began, and may be used stale for `max_stale` more
-    while DynamoDB is away. `size` is how many items are remembered.
+    while DynamoDB is away. `size` is how many items are remembered, and `max_bytes` how many bytes
+    of memory they may take by their own estimates.
     """
 
     def __init__(
-        self, *, ttl: float, max_stale: float, size: int, monotonic: Callable[[], float]
+        self,
+        *,
+        ttl: float,
+        max_stale: float,
+        size: int,
+        max_bytes: int,
+        monotonic: Callable[[], float],
     ) -> None:
         self._ttl = ttl
         self._max_stale = max_stale
         self._size = size
+        self._max_bytes = max_bytes
+        self._bytes = 0
         self._monotonic = monotonic
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
         self.last_use = 0.0
@@ -64,12 +74,25 @@ class ConfigCache:
         old = self._entries.get(item.key)
         if old is not None and old.item.asked_at > item.asked_at:
             return
-        if old is not None and old.item.attributes == item.attributes:
-            item.views = old.item.views  # validated once for as long as the item stays the same
+        if old is not None:
+            self._bytes -= old.item.size
+            if old.item.attributes is item.attributes:
+                item.views = old.item.views  # validated once for as long as the item stays the same
+        self._bytes += item.size
         self._entries[item.key] = _Entry(item, old.used_at if old else item.asked_at)
         self._entries.move_to_end(item.key)
-        while len(self._entries) > self._size:
-            self._entries.popitem(last=False)
+        while len(self._entries) > self._size or self._bytes > self._max_bytes:
+            _, forgotten = self._entries.popitem(last=False)
+            self._bytes -= forgotten.item.size
+
+    def known(self, keys: Iterable[str]) -> dict[str, StoredAttributes]:
+        """Return the attributes that are remembered of these keys, however old."""
+        entries = ((key, self._entries.get(key)) for key in keys)
+        return {
+            key: entry.item.attributes
+            for key, entry in entries
+            if entry is not None and isinstance(entry.item.attributes, StoredAttributes)
+        }
 
     def use(self, key: str) -> None:
         """Note that a job uses the item of this key now, if it is still remembered."""

@@ -19,6 +19,7 @@ from worker.config.refresher import Refresher
 from worker.config.table import BATCH, ConfigTable
 from worker.errors import ConfigUnavailable
 from worker.jobs.config_item import MAX_KEY_BYTES, ConfigItem, copied
+from worker.jobs.stored_attributes import StoredAttributes
 from worker.runtime.task_group import background
 
 
@@ -26,7 +27,8 @@ class ConfigStore:
     """The items of one table, for everything in this process. Times are in seconds.
 
     `ttl` is how old an item may be when a job starts, 0 for a read of its own each time;
-    `max_stale` how much older while DynamoDB can't be read; `size` how many items are remembered.
+    `max_stale` how much older while DynamoDB can't be read. `size` is how many items are
+    remembered, and `max_bytes` how many bytes of memory they may take.
     """
 
     def __init__(
@@ -36,12 +38,15 @@ class ConfigStore:
         ttl: float,
         max_stale: float,
         size: int,
+        max_bytes: int,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._table = table
         self._ttl = ttl
         self._monotonic = monotonic
-        self._cache = ConfigCache(ttl=ttl, max_stale=max_stale, size=size, monotonic=monotonic)
+        self._cache = ConfigCache(
+            ttl=ttl, max_stale=max_stale, size=size, max_bytes=max_bytes, monotonic=monotonic
+        )
         self._outage = ConfigOutage(monotonic)
         self._loader = BatchLoader(self._read, monotonic=monotonic)
         self._refresher = Refresher(self._cache, ttl=ttl, monotonic=monotonic) if ttl > 0 else None
@@ -103,13 +108,17 @@ class ConfigStore:
     async def get(self, key: str) -> dict[str, Any]:
         """Return the whole item as plain values, the caller's own copy; `{}` where there is none.
 
-        Raise ConfigUnavailable, and ValueError for a key that DynamoDB does not take: it would
-        refuse all that is read in the same request.
+        Raise ConfigUnavailable, also for an item that can't be used; and ValueError for a key that
+        DynamoDB does not take: it would refuse all that is read in the same request.
         """
         size = len(key.encode())
         if not 1 <= size <= MAX_KEY_BYTES:
             raise ValueError(f"a config key has 1 to {MAX_KEY_BYTES:,} bytes, not {size:,}")
         item = self.remembered(key) or await self.load(key)
+        if item.problem is not None:
+            raise ConfigUnavailable(
+                f"config {key!r} can't be used: {item.problem}", misconfigured=True
+            )
         copy: dict[str, Any] = copied(item.whole)
         return copy
 
@@ -143,12 +152,7 @@ class ConfigStore:
         began_at = self._monotonic()
         confirmed = {key for key, confirm_absence in keys.items() if confirm_absence}
         try:
-            found = await self._table.read(list(keys))
-            absent = [key for key in confirmed if found[key] is None]
-            if absent:
-                # An eventually consistent read may miss an item written a moment ago, and a job
-                # must not be buried for that.
-                found |= await self._table.read(absent, consistent=True)
+            found = await self._find(list(keys), confirmed)
         except ConfigUnavailable as error:
             self._outage.failed(error, began_at)
             raise
@@ -158,16 +162,28 @@ class ConfigStore:
         items = {
             key: ConfigItem(
                 key,
-                found[key],
+                attributes,
                 began_at,
                 key_attribute=self._table.key_attribute,
                 absence_confirmed=key in confirmed,
             )
-            for key in keys
+            for key, attributes in found.items()
         }
         for item in items.values():
             self._cache.remember(item)
         return items
+
+    async def _find(
+        self, keys: list[str], confirmed: set[str]
+    ) -> dict[str, StoredAttributes | None]:
+        known = self._cache.known(keys)
+        found = await self._table.read(keys, known=known)
+        absent = [key for key in confirmed if found[key] is None]
+        if absent:
+            # An eventually consistent read may miss an item written a moment ago, and a job must
+            # not be buried for that.
+            found |= await self._table.read(absent, consistent=True, known=known)
+        return found
 
 
 def _is_certain(item: ConfigItem, called_at: float) -> bool:

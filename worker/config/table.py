@@ -1,130 +1,147 @@
 """Every DynamoDB call: the config table, read in batches, and what the commands do to it."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
-from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    NoCredentialsError,
-    NoRegionError,
-    PartialCredentialsError,
-)
+from boto3.dynamodb.types import TypeSerializer
 
+from worker.config.failures import WRONG_KEY, call_failure
+from worker.config.own_calls import parsed_reply, prepare, raw_reply
+from worker.config.reply import NotDynamo, batch_reply, delete_reply, get_reply, scan_reply
 from worker.errors import ConfigUnavailable
+from worker.jobs.attribute_values import decoded, exact_number
 from worker.jobs.backoff import Backoff
+from worker.jobs.stored_attributes import StoredAttributes
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
 
-BATCH = 100  # BatchGetItem takes no more keys at once
+T = TypeVar("T")
 
-_deserialize = TypeDeserializer().deserialize
+BATCH = 100  # BatchGetItem takes no more keys at once
+# A reply of more bytes is decoded in a thread: this many take some 5 ms, while no other job runs.
+_LARGE = 64 * 1024
+
 _serialize = TypeSerializer().serialize
 
 # Throttled keys come back as unprocessed: about two seconds in all before they count as failed.
 _UNPROCESSED = Backoff(base=0.1, factor=2.0, max=1.0)
 _UNPROCESSED_TRIES = 5
 
-_WRONG_KEY_HINT = "its partition key is not the string that WORKER_CONFIG_KEY names"
-_READS = ("GetItem", "BatchGetItem")
-_OPERATOR_HINTS = {
-    "ExpiredTokenException": "the AWS credentials have expired: renew them",
-    "IncompleteSignature": "the AWS credentials are incomplete",
-    "InvalidSignatureException": "the AWS secret key does not match the access key",
-    "MissingAuthenticationToken": "no AWS credentials were sent",
-    "ResourceNotFoundException": "there is no such table: create it with 'worker config init', or "
-    "set WORKER_CONFIG_TABLE and AWS_REGION",
-    "UnrecognizedClientException": "AWS does not know these credentials",
-}
-
 
 class ConfigTable:
     """The table `name` with the string partition key `key_attribute`, over the shared client.
 
     Every method raises ConfigUnavailable, which says what is wrong and never quotes an item.
+    Whatever one item holds harms that item alone: see `StoredAttributes.problem`.
     """
 
     def __init__(self, client: "DynamoDBClient", name: str, key_attribute: str) -> None:
+        prepare(client)
         self._client = client
+        self._threads = anyio.CapacityLimiter(1)
         self.name = name
         self.key_attribute = key_attribute
 
     async def read(
-        self, keys: Sequence[str], *, consistent: bool = False
-    ) -> dict[str, dict[str, Any] | None]:
-        """The items of up to 100 distinct keys, numbers as `Decimal`; None where there is none."""
-        found: dict[str, dict[str, Any] | None] = dict.fromkeys(keys)
-        asked: Any = {
-            self.name: {
-                "Keys": [{self.key_attribute: {"S": key}} for key in keys],
-                "ConsistentRead": consistent,
-            }
-        }
+        self,
+        keys: Sequence[str],
+        *,
+        consistent: bool = False,
+        known: Mapping[str, StoredAttributes] | None = None,
+    ) -> dict[str, StoredAttributes | None]:
+        """Return the items of up to 100 distinct keys, None where there is none.
+
+        `known` are earlier reads: an item that is the same is not decoded again, but returned.
+        """
+        found: dict[str, StoredAttributes | None] = dict.fromkeys(keys)
+        known = known or {}
+
+        def decode(raw: dict[str, Any], text: str) -> tuple[str, StoredAttributes]:
+            key = self._key_of(raw)
+            if key not in found:
+                raise NotDynamo("its reply has an item that was not asked for")
+            earlier = known.get(key)
+            if earlier is not None and earlier.is_same(text, raw):
+                return key, earlier
+            return key, StoredAttributes(text, raw)
+
+        ask = list(keys)
         for tries in range(1, _UNPROCESSED_TRIES + 1):
             with self._explained():
-                reply = await self._client.batch_get_item(RequestItems=asked)
-                for raw in reply["Responses"].get(self.name, []):
-                    item = _decoded(raw)
-                    found[item[self.key_attribute]] = item
-                asked = reply["UnprocessedKeys"]
-            if not asked:
+                asked = self._asking(ask, consistent=consistent)
+                body = await raw_reply(self._client.batch_get_item(RequestItems=asked))
+                items, unprocessed = await self._in_thread_if_large(
+                    body, lambda body: batch_reply(body, self.name, decode)
+                )
+                found.update(items)
+                ask = [self._key_of(raw) for raw in unprocessed]
+                if not found.keys() >= set(ask):
+                    raise NotDynamo("its reply has a key that was not asked for")
+            if not ask:
                 return found
             await anyio.sleep(_UNPROCESSED.equal_jitter(tries))
         raise ConfigUnavailable(f"DynamoDB throttles reads of table {self.name!r}")
 
-    async def get(self, key: str) -> dict[str, Any] | None:
-        """One item by a consistent read, or None."""
+    async def get(self, key: str) -> StoredAttributes | None:
+        """Return one item by a consistent read, or None."""
         with self._explained():
-            reply = await self._client.get_item(
-                TableName=self.name, Key={self.key_attribute: {"S": key}}, ConsistentRead=True
+            body = await raw_reply(
+                self._client.get_item(
+                    TableName=self.name, Key={self.key_attribute: {"S": key}}, ConsistentRead=True
+                )
             )
-        return _decoded(reply["Item"]) if "Item" in reply else None
+            return get_reply(body, lambda raw, text: StoredAttributes(text, raw))
 
     async def put(self, key: str, attributes: Mapping[str, Any]) -> None:
-        """Write the whole item; numbers may be `int`, `Decimal` or exact `float`.
+        """Write the whole item, of values as JSON has them; numbers may be `Decimal` too.
 
-        Raises ValueError for a number that DynamoDB can't hold.
+        Raise ValueError for what DynamoDB can't hold, or workers can't read.
         """
         attributes = {**attributes, self.key_attribute: key}
         try:
             item = {name: _serialize(exact(value)) for name, value in attributes.items()}
+            decoded(item, exact_number)
         except ArithmeticError as error:
             raise ValueError(
                 "DynamoDB holds numbers of up to 38 digits, between 1e-130 and 1e126"
             ) from error
+        except RecursionError as error:
+            raise ValueError("DynamoDB holds values of up to 32 levels") from error
         with self._explained():
-            await self._client.put_item(TableName=self.name, Item=item)
+            await raw_reply(self._client.put_item(TableName=self.name, Item=item))
 
     async def delete(self, key: str) -> bool:
         """Delete the item; False where there was none."""
         with self._explained():
-            reply = await self._client.delete_item(
-                TableName=self.name,
-                Key={self.key_attribute: {"S": key}},
-                ReturnValues="ALL_OLD",
+            body = await raw_reply(
+                self._client.delete_item(
+                    TableName=self.name,
+                    Key={self.key_attribute: {"S": key}},
+                    ReturnValues="ALL_OLD",
+                )
             )
-        return bool(reply.get("Attributes"))
+            return delete_reply(body)
 
-    async def scan(self) -> AsyncIterator[dict[str, Any]]:
-        """All items, page by page."""
+    async def scan(self) -> AsyncIterator[tuple[str, StoredAttributes]]:
+        """Yield all keys and items, page by page."""
         start: dict[str, Any] = {}
         while True:
             with self._explained():
-                page = await self._client.scan(TableName=self.name, **start)
-            for raw in page["Items"]:
-                if self.key_attribute not in raw:
-                    raise ConfigUnavailable(
-                        f"table {self.name!r}: {_WRONG_KEY_HINT}", misconfigured=True
-                    )
-                yield _decoded(raw)
-            if not page.get("LastEvaluatedKey"):
+                body = await raw_reply(self._client.scan(TableName=self.name, **start))
+                items, last = await self._in_thread_if_large(
+                    body, lambda body: scan_reply(body, self._keyed)
+                )
+                if last and start == {"ExclusiveStartKey": last}:
+                    raise NotDynamo("its reply has the same page again")
+            for item in items:
+                yield item
+            if not last:
                 return
-            start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+            start = {"ExclusiveStartKey": last}
 
     async def schema_problem(self) -> str | None:
         """Return what is wrong with the table's own keys and how to fix it; None: they are right.
@@ -132,9 +149,11 @@ class ConfigTable:
         Needs dynamodb:DescribeTable, which `worker run` does not.
         """
         with self._explained():
-            table = (await self._client.describe_table(TableName=self.name))["Table"]
-        types = {at["AttributeName"]: at["AttributeType"] for at in table["AttributeDefinitions"]}
-        keys = {part["AttributeName"]: types[part["AttributeName"]] for part in table["KeySchema"]}
+            table = (await parsed_reply(self._client.describe_table(TableName=self.name)))["Table"]
+            keys = {part["AttributeName"]: "" for part in table["KeySchema"]}
+            for attribute in table["AttributeDefinitions"]:
+                if attribute["AttributeName"] in keys:
+                    keys[attribute["AttributeName"]] = attribute["AttributeType"]
         if keys == {self.key_attribute: "S"}:
             return None
         if len(keys) > 1 or "S" not in keys.values():
@@ -154,13 +173,15 @@ class ConfigTable:
         created = True
         try:
             with self._explained():
-                await self._client.create_table(
-                    TableName=self.name,
-                    AttributeDefinitions=[
-                        {"AttributeName": self.key_attribute, "AttributeType": "S"}
-                    ],
-                    KeySchema=[{"AttributeName": self.key_attribute, "KeyType": "HASH"}],
-                    BillingMode="PAY_PER_REQUEST",
+                await parsed_reply(
+                    self._client.create_table(
+                        TableName=self.name,
+                        AttributeDefinitions=[
+                            {"AttributeName": self.key_attribute, "AttributeType": "S"}
+                        ],
+                        KeySchema=[{"AttributeName": self.key_attribute, "KeyType": "HASH"}],
+                        BillingMode="PAY_PER_REQUEST",
+                    )
                 )
         except ConfigUnavailable as error:
             if "ResourceInUseException" not in str(error):
@@ -172,53 +193,40 @@ class ConfigTable:
             )
         return created
 
+    def _asking(self, keys: Sequence[str], *, consistent: bool) -> Any:
+        return {
+            self.name: {
+                "Keys": [{self.key_attribute: {"S": key}} for key in keys],
+                "ConsistentRead": consistent,
+            }
+        }
+
+    def _key_of(self, raw: Any) -> str:
+        """The key that an item, or a key, has in DynamoDB's JSON."""
+        key = raw[self.key_attribute]["S"]
+        if type(key) is not str:
+            raise NotDynamo("its reply has a key that is no string")
+        return key
+
+    def _keyed(self, raw: dict[str, Any], text: str) -> tuple[str, StoredAttributes]:
+        if self.key_attribute not in raw:
+            raise ConfigUnavailable(f"table {self.name!r}: {WRONG_KEY}", misconfigured=True)
+        return self._key_of(raw), StoredAttributes(text, raw)
+
+    async def _in_thread_if_large(self, body: bytes, read: Callable[[bytes], T]) -> T:
+        """Decode a large reply in a thread, one at a time: quick jobs must not wait for it."""
+        if len(body) <= _LARGE:
+            return read(body)
+        return await anyio.to_thread.run_sync(read, body, limiter=self._threads)
+
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        """Turn what the SDK raises into one error that an operator can act on."""
+        """Turn whatever a call raises into one error that an operator can act on."""
         try:
             yield
-        except ClientError as error:
-            code = error.response.get("Error", {}).get("Code", "unknown error")
-            hint = _OPERATOR_HINTS.get(code) or _hint_by_operation(code, error)
-            raise ConfigUnavailable(
-                f"DynamoDB refused table {self.name!r} ({code})" + (f": {hint}" if hint else ""),
-                misconfigured=hint is not None,
-            ) from error
-        except (NoCredentialsError, PartialCredentialsError, NoRegionError) as error:
-            raise ConfigUnavailable(
-                f"no AWS credentials ({error}): set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
-                "or AWS_PROFILE, or give this host a role",
-                misconfigured=True,
-            ) from error
-        except KeyError as error:
-            # Such as a proxy on the way that answers 200 with a page of its own.
-            raise ConfigUnavailable(
-                f"what answers for table {self.name!r} is not DynamoDB: no {error} in its reply"
-            ) from error
-        except (BotoCoreError, OSError, TimeoutError) as error:
-            raise ConfigUnavailable(
-                f"DynamoDB at {self._client.meta.endpoint_url} can't be reached for table "
-                f"{self.name!r} ({type(error).__name__})"
-            ) from error
-
-
-def _hint_by_operation(code: str, error: ClientError) -> str | None:
-    """Return what an operator has to fix, where that depends on the operation."""
-    reading = error.operation_name in _READS
-    if code == "AccessDeniedException":
-        names = " and ".join(
-            f"dynamodb:{name}" for name in (_READS if reading else [error.operation_name])
-        )
-        return f"these credentials may not do that: allow {names} on the table"
-    if code == "ValidationException":
-        if reading:
-            return _WRONG_KEY_HINT
-        return error.response.get("Error", {}).get("Message")
-    return None
-
-
-def _decoded(raw: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _deserialize(value) for name, value in raw.items()}
+        except Exception as error:
+            endpoint = self._client.meta.endpoint_url
+            raise call_failure(error, self.name, endpoint) from error
 
 
 def exact(value: Any) -> Any:

@@ -66,6 +66,8 @@ class BoundHandler:
         if item.attributes is not None:
             info = {"key": item.key, "version": item.version, "stale": False}
             stale_info = {**info, "stale": True}
+        if item.problem is not None:
+            return ConfigView(None, self.policy, info, stale_info, item.problem)
         changes = {} if item.policy is None else item.policy
         problems = "; ".join(map(str, policy_problems(changes)))
         if problems:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from enum import Enum
 from threading import Lock
 from typing import Any
 
@@ -28,30 +29,36 @@ class HandlerThreads:
         """Run `call` in a thread and return its value. When cancelled, abandon the thread."""
         if self._limiter is None:
             self._limiter = CapacityLimiter(self._limit)
-        ended = False
+        stage = _Stage.QUEUED
         # Not returned but put here: anyio's idle thread keeps what the last call returned, and with
         # an exception all its frames.
         box: list[Any] = []
 
         def in_thread() -> None:
-            nonlocal ended
+            nonlocal stage
+            with self._lock:
+                if stage is _Stage.ABANDONED:
+                    return
+                stage = _Stage.RUNNING
             try:
                 box.append(call())
             except BaseException as error:  # noqa: BLE001 - raised below, in the job's own task
                 box.append(_Raised(error))
             finally:
-                # The lock orders this with the cancellation below: a thread that has ended before
-                # its cancelled task takes its next step is not left behind.
                 with self._lock:
-                    ended = True
+                    stage = _Stage.ENDED
                     self.left_behind.discard(claimed)
 
         try:
             await to_thread.run_sync(in_thread, abandon_on_cancel=True, limiter=self._limiter)
         except asyncio.CancelledError:
             with self._lock:
-                if not ended:
+                # Only a thread that runs is left behind: not one that has ended before this task
+                # took its next step, nor one that has not begun and now never does.
+                if stage is _Stage.RUNNING:
                     self.left_behind.add(claimed)
+                elif stage is _Stage.QUEUED:
+                    stage = _Stage.ABANDONED
             if claimed in self.left_behind:
                 self._log_left_behind(claimed)
             raise
@@ -70,6 +77,13 @@ class HandlerThreads:
             claimed,
             len(self.left_behind),
         )
+
+
+class _Stage(Enum):
+    QUEUED = "waits for a thread"
+    RUNNING = "runs in a thread"
+    ENDED = "has run"
+    ABANDONED = "was cancelled before it ran"
 
 
 class _Raised:

@@ -52,46 +52,55 @@ def config_validator(annotation: Any) -> Callable[[dict[str, Any]], Any]:
     asks_for_decimals = "decimal" in _node_types(adapter.core_schema)
 
     def validate(item: dict[str, Any]) -> Any:
-        beyond_json: set[type] = set()
+        """JSON holds nearly every item. If not, JSON's rules are checked first where they can be,
+        then the value is taken from Python. That is not strict, as strict types refuse too much.
+        """
+        beyond_json: list[ExactFloat | bytes] = []
         value = _as_json(item, beyond_json)
-        if bytes not in beyond_json:
+        exact = [number for number in beyond_json if isinstance(number, ExactFloat)]
+        if len(exact) == len(beyond_json):
             valid = validator.validate_json(to_json(value))
-            if ExactFloat not in beyond_json or not asks_for_decimals:
+            if not exact or not asks_for_decimals:
                 return valid
-        # What JSON can't hold is handed over in Python. Such an item is not refused for strict
-        # types, which take too little from Python; JSON's rules are checked above if they can be.
-        return validator.validate_python(value, strict=False)
+        valid = validator.validate_python(value, strict=False)
+        if all(number.is_read for number in exact):
+            return valid
+        return validator.validate_python(_without_unread(value), strict=False)
 
     return validate
 
 
 class ExactFloat(float):
-    """The float nearest to a number that no float holds, and the number's digits as its text.
+    """A float that stands for a number with more digits than a float holds.
 
-    Pydantic makes a Decimal from a float's text.
+    Its text has all of them, and pydantic makes a Decimal from a float's text. `is_read` is whether
+    it has: one that was not read is replaced by a plain float, so that handlers get none (but for a
+    union of Any with a type that asks for Decimal).
     """
 
     digits: str
+    is_read: bool
 
     def __str__(self) -> str:
+        self.is_read = True
         return self.digits
 
 
-def _as_json(value: Any, beyond_json: set[type]) -> Any:
-    """Return an item's value as JSON has it, and note the types of values that JSON can't hold."""
+def _as_json(value: Any, beyond_json: list[ExactFloat | bytes]) -> Any:
+    """Return an item's value as JSON has it, and collect the values that JSON can't hold."""
     if isinstance(value, Decimal):
         number = _number(value)
-        if type(number) is ExactFloat:
-            beyond_json.add(ExactFloat)
+        if isinstance(number, ExactFloat):
+            beyond_json.append(number)
         return number
     if isinstance(value, dict):
         return {name: _as_json(inner, beyond_json) for name, inner in value.items()}
     if isinstance(value, list):
         return [_as_json(inner, beyond_json) for inner in value]
-    if isinstance(value, set):  # in one order, whatever the process
+    if isinstance(value, set):  # sorted, so that it has one order in all processes
         return [_as_json(inner, beyond_json) for inner in sorted(value)]
     if isinstance(value, bytes):
-        beyond_json.add(bytes)
+        beyond_json.append(value)
     return value
 
 
@@ -102,8 +111,16 @@ def _number(value: Decimal) -> int | float:
     if Decimal(repr(number)) == value:
         return number
     exact = ExactFloat(number)
-    exact.digits = str(value)
+    exact.digits, exact.is_read = str(value), False
     return exact
+
+
+def _without_unread(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_unread(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_without_unread(inner) for inner in value]
+    return float(value) if isinstance(value, ExactFloat) and not value.is_read else value
 
 
 def _is_same_from_python(schema: Any) -> bool:

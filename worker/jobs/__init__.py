@@ -1,1 +1,1 @@
-"""Plain data of a job: what it is, its config item, its policy, its outcome, its keys. No I/O."""
+"""Plain data of a job: its shape, config item, policy, outcome, result and keys. No I/O."""

@@ -1,4 +1,8 @@
-"""How long to wait before trying again. Pure: no clock, no store."""
+"""How long to wait before the next try. Pure: no clock, no store.
+
+The two kinds of jitter are those of Marc Brooker, "Exponential Backoff And Jitter", AWS
+Architecture Blog, 2015.
+"""
 
 import random
 from collections.abc import Callable
@@ -7,26 +11,29 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Exponential backoff with full jitter; all times in seconds.
-
-    Full jitter spreads retries best: see "Exponential Backoff And Jitter", AWS Architecture Blog.
-    """
+    """Exponential backoff. `base` and `max` are in seconds."""
 
     base: float = 1.0
     factor: float = 2.0
     max: float = 300.0
 
     def ceiling(self, failures: int) -> float:
-        """The longest wait after so many failures in a row (1 for the first)."""
+        """Return the longest wait, in seconds, after so many failures in a row (1: the first)."""
         try:
             return min(self.max, self.base * self.factor ** (failures - 1))
         except OverflowError:
             return self.max
 
     def delay(self, failures: int, jitter: Callable[[], float] = random.random) -> float:
-        """A wait between 0 and the ceiling."""
+        """Return a wait with full jitter: from 0 seconds to the ceiling.
+
+        For jobs, as it spreads the retries of many over the most time.
+        """
         return self.ceiling(failures) * jitter()
 
     def equal_jitter(self, failures: int, jitter: Callable[[], float] = random.random) -> float:
-        """A wait between half the ceiling and the ceiling, for polling something that is away."""
+        """Return a wait with equal jitter: from half the ceiling to the ceiling, in seconds.
+
+        For a server that is away, which is never asked again at once.
+        """
         return self.ceiling(failures) * (0.5 + jitter() / 2)

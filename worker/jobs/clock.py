@@ -1,19 +1,19 @@
-"""Redis's clock, as far as this process knows it.
+"""Redis's clock, as this process knows it.
 
-What is stored, and what is compared with it, is on Redis's clock, however wrong the host's is. The
-host's monotonic clock only measures the time since Redis last told its own.
+All times that are stored or compared with stored ones are on Redis's clock, so a host's clock may
+be wrong. The host's monotonic clock only measures the time since Redis's last reply.
 """
 
 import math
 import time
 from collections.abc import Callable
 
-_DRIFT = 0.001  # seconds a second by which two clocks may part; quartz is ten times better
-_RESOLUTION = 0.001  # seconds
+_DRIFT = 0.001  # seconds in a second that two clocks may drift apart; quartz is ten times better
+_RESOLUTION = 0.001  # seconds; Redis's time comes in ms
 
 
 class RedisClock:
-    """Tells Redis's time between the replies that carry it, off by half a quick round trip."""
+    """Redis's time between the replies that carry it, wrong by at most `off_by`."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
@@ -22,14 +22,14 @@ class RedisClock:
         self._learned_at = monotonic()
 
     def sent(self) -> float:
-        """The moment a command leaves, to hand to `learn` with its reply."""
+        """Return the moment a command is sent, for `learn` to take with its reply."""
         return self._monotonic()
 
     def learn(self, redis_ms: int, sent: float) -> None:
-        """Take over Redis's time from the reply to a command that left at `sent`.
+        """Take Redis's time from the reply to a command that was sent at `sent`.
 
-        A reply that took long, or that the loop was late to read, tells less than an earlier quick
-        one; it counts only where it proves that one wrong.
+        A slow reply, or one that the loop read late, is less exact than an earlier quick one. It is
+        used only where it proves the earlier one wrong.
         """
         now = self._monotonic()
         ahead, off_by = redis_ms / 1000 - (sent + now) / 2, (now - sent) / 2 + _RESOLUTION
@@ -39,7 +39,7 @@ class RedisClock:
 
     @property
     def off_by(self) -> float:
-        """By how many seconds `now_ms` may be wrong; infinite before Redis has told its time."""
+        """How many seconds `now_ms` may be wrong by; infinite before the first reply."""
         return self._off_by + (self._monotonic() - self._learned_at) * _DRIFT
 
     def now_ms(self) -> int:

@@ -1,6 +1,6 @@
-"""A config item as it was read: plain data, exact numbers, and what handlers made of it."""
+"""A config item as it was read, and what handlers made of it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from functools import cached_property
 from hashlib import sha256
@@ -8,8 +8,14 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
+from worker.jobs.attribute_values import int_or_float
+from worker.jobs.stored_attributes import StoredAttributes
+
 MAX_KEY_BYTES = 2048  # DynamoDB's limit for a partition key
 _NOT_CONFIG = frozenset({"policy"})
+# Bytes in memory for an item without any attribute: this object, its place in the cache, and what
+# one handler makes of it.
+_OVERHEAD = 1_500
 
 
 class ConfigItem:
@@ -17,8 +23,12 @@ class ConfigItem:
 
     `attributes` is the whole item with numbers as `Decimal`, None where there is none. `asked_at`
     is when the read began, in seconds on the monotonic clock. `absence_confirmed` is false only for
-    an absence that no consistent read has confirmed. `views` holds what each handler made of the
+    an absence that no consistent read has confirmed. `problem` says which attribute can't be used
+    and why; the item's jobs are to be buried with it. `views` holds what each handler made of the
     item, validated once; whoever reads the item fills it.
+
+    The values of `whole`, `plain` and `policy` are the same objects, kept once: nobody may change
+    them. `exact` is decoded each time.
     """
 
     def __init__(
@@ -34,32 +44,35 @@ class ConfigItem:
         self.attributes = attributes
         self.asked_at = asked_at
         self.absence_confirmed = absence_confirmed or attributes is not None
+        self._stored = attributes if isinstance(attributes, StoredAttributes) else None
+        self.problem = self._stored.problem if self._stored is not None else None
+        self.size = _OVERHEAD + (self._stored.size if self._stored is not None else 0)
         self.views: dict[str, Any] = {}
         self._key_attribute = key_attribute
 
-    @cached_property
+    @property
     def exact(self) -> dict[str, Any]:
         """The handler's config: the item without its key and policy, numbers as `Decimal`."""
-        hidden = _NOT_CONFIG | {self._key_attribute}
-        shown = {name: v for name, v in (self.attributes or {}).items() if name not in hidden}
-        exact: dict[str, Any] = _plain(shown, lambda number: number)
-        return exact
+        attributes = self._stored.exact() if self._stored is not None else self.attributes
+        return self._without_hidden(attributes or {})
 
-    @cached_property
-    def plain(self) -> Any:
+    @property
+    def plain(self) -> dict[str, Any]:
         """The handler's config as plain JSON values, numbers as `int` or `float`."""
-        return plain(self.exact)
+        return self._without_hidden(self.whole)
 
     @cached_property
     def whole(self) -> dict[str, Any]:
         """The whole item as plain JSON values, `{}` where there is none."""
+        if self._stored is not None:
+            return self._stored.plain
         whole: dict[str, Any] = plain(dict(self.attributes or {}))
         return whole
 
-    @cached_property
+    @property
     def policy(self) -> Any:
         """The item's `policy` attribute as plain values, None where it has none."""
-        return plain((self.attributes or {}).get("policy"))
+        return self.whole.get("policy")
 
     @cached_property
     def version(self) -> Any:
@@ -68,30 +81,28 @@ class ConfigItem:
         """
         if self.attributes is None:
             return None
-        if "version" in self.attributes:
-            return from_json(_canonical(self.attributes["version"]))
-        return sha256(_canonical(self.attributes)).hexdigest()[:12]
+        if "version" in self.whole:
+            return from_json(_canonical(self.whole["version"]))
+        if self._stored is not None and self.problem:
+            return self._stored.digest
+        return sha256(_canonical(self.whole)).hexdigest()[:12]
+
+    def _without_hidden(self, attributes: Mapping[str, Any]) -> dict[str, Any]:
+        hidden = _NOT_CONFIG | {self._key_attribute}
+        return {name: value for name, value in attributes.items() if name not in hidden}
 
 
 def plain(value: Any) -> Any:
-    """A copy with numbers as `int` or `float`, binary as `bytes`, sets as sets of these."""
-    return _plain(value, _int_or_float)
-
-
-def _plain(value: Any, number: Callable[[Decimal], Any]) -> Any:
+    """A copy with numbers as `int` or `float`, sets as sets of these."""
     if isinstance(value, Decimal):
-        return number(value)
+        return int_or_float(value)
     if isinstance(value, dict):
-        return {name: _plain(item, number) for name, item in value.items()}
+        return {name: plain(item) for name, item in value.items()}
     if isinstance(value, list):
-        return [_plain(item, number) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, set):
-        return {_plain(item, number) for item in value}
-    return getattr(value, "value", value)  # boto3 wraps binary in an object of this one attribute
-
-
-def _int_or_float(number: Decimal) -> int | float:
-    return int(number) if number == number.to_integral_value() else float(number)
+        return {plain(item) for item in value}
+    return value
 
 
 def _canonical(value: Any) -> bytes:
@@ -104,7 +115,7 @@ def _canonical(value: Any) -> bytes:
             return [ordered(item) for item in value]
         return sorted(value) if isinstance(value, set) else value
 
-    return to_json(ordered(plain(value)), bytes_mode="base64")
+    return to_json(ordered(value), bytes_mode="base64")
 
 
 def copied(value: Any) -> Any:

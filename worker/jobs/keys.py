@@ -1,4 +1,4 @@
-"""Every Redis key of a queue, one property each. All share the hash slot of the queue's list."""
+"""Every Redis key of a queue. All share the hash slot of the queue's list."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,7 +9,7 @@ MAX_ID_CHARS = 256  # of a job's id, which its result's key ends with
 
 
 def _prefix(queue: str) -> str:
-    """What every key but the list itself begins with: the name as hash tag, unless it has one."""
+    """Return the start of every key but the list itself: the name as hash tag, or its own."""
     opening = queue.find("{")
     closing = queue.find("}", opening + 1)
     if opening >= 0 and closing > opening + 1:
@@ -24,26 +24,26 @@ def _prefix(queue: str) -> str:
 
 @dataclass(frozen=True)
 class Keys:
-    """The keys of the queue whose list is `pending`. Raises SettingsError for an unusable name."""
+    """The keys of the queue whose list is `pending`. Raise SettingsError for an unusable name."""
 
     pending: str
 
     def __post_init__(self) -> None:
-        self.prefix  # noqa: B018 - an unusable name fails here, not at the first use
+        self.prefix  # noqa: B018 - so that an unusable name fails here, not at the first use
 
     @cached_property
     def prefix(self) -> str:
-        """What every other key of the queue begins with."""
+        """The start of every other key of the queue."""
         return _prefix(self.pending)
 
     @cached_property
     def workers(self) -> str:
-        """Sorted set: worker id, and when its lease ends, ms on Redis's clock."""
+        """Sorted set of worker ids by the end of their lease, in ms on Redis's clock."""
         return f"{self.prefix}workers"
 
     @cached_property
     def scheduled(self) -> str:
-        """Sorted set: raw job, and when it is due, ms on Redis's clock."""
+        """Sorted set of raw jobs by the time when they are due, in ms on Redis's clock."""
         return f"{self.prefix}scheduled"
 
     @cached_property
@@ -52,13 +52,13 @@ class Keys:
         return f"{self.prefix}dead"
 
     def active(self, worker: str) -> str:
-        """List of what this worker has claimed and not acknowledged."""
+        """List of the jobs that this worker has claimed and not acknowledged."""
         return f"{self.prefix}active:{worker}"
 
     def result(self, job_id: str) -> str:
-        """The result's key, and the channel on which it is published."""
+        """Key of a result, and the channel on which it is published."""
         return f"{self.prefix}result:{job_id}"
 
     def owns(self, key: str) -> bool:
-        """Whether `key` is the queue's own, so that no job may name it for its reply."""
+        """Return whether `key` is the queue's own, and so no job may name it in `reply_to`."""
         return key == self.pending or key.startswith(self.prefix)

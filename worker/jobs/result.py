@@ -1,4 +1,4 @@
-"""A job's result, and what it says of an error and of the config: plain data, JSON in and out."""
+"""A job's result, with its error and its config: plain data, JSON in and out."""
 
 from dataclasses import dataclass
 from typing import Any, Literal, Self
@@ -14,22 +14,23 @@ CLOCK_NOISE_MS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class ErrorInfo:
-    """What went wrong, as it stands in results and in the dead list; cut to a bounded length."""
+    """What went wrong, as results and the dead list have it. Its texts are of bounded length."""
 
     type: str
     message: str
     traceback: str | None = None
 
     def fields(self) -> dict[str, str | None]:
-        """The JSON object."""
+        """Return the JSON object."""
         return {"type": self.type, "message": self.message, "traceback": self.traceback}
 
 
 @dataclass(frozen=True, slots=True)
 class ConfigInfo:
-    """Which config a job ran with: its key, its version (None: no item), and whether it is stale.
+    """Which config a job ran with.
 
-    The version is the item's own `version` attribute, whatever its type, else a short digest.
+    `version` is the item's own attribute of that name, of any type, else a short digest of the
+    item. `stale` is whether DynamoDB was away and an old version was used.
     """
 
     key: str
@@ -42,9 +43,9 @@ Status = Literal["succeeded", "failed", "expired"]
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A job's result, as it stands in Redis. Times are ms since the epoch on Redis's clock.
+    """A job's result, as Redis has it. Times are in ms since the epoch, on Redis's clock.
 
-    `handler` is None where it could not be read; `started_at` where no attempt began.
+    `handler` is None where it could not be read, `started_at` where no attempt began.
     """
 
     id: str
@@ -61,15 +62,19 @@ class Result:
 
     @classmethod
     def from_json(cls, raw: bytes | str) -> Self:
-        """Read a result as the worker wrote it; fields that a newer worker adds are left out."""
+        """Return a result from its JSON, without fields that only newer workers write."""
         fields = from_json(raw)
         if fields["error"] is not None:
-            fields["error"] = ErrorInfo(**fields["error"])
+            fields["error"] = ErrorInfo(**_fields_of(ErrorInfo, fields["error"]))
         if fields["config"] is not None:
-            fields["config"] = ConfigInfo(**fields["config"])
+            fields["config"] = ConfigInfo(**_fields_of(ConfigInfo, fields["config"]))
         for name in ("attempts", "enqueued_at", "started_at", "finished_at"):
             fields[name] = as_integer(fields[name])
-        return cls(**{name: fields[name] for name in cls.__slots__})
+        return cls(**_fields_of(cls, fields))
+
+
+def _fields_of(kind: Any, fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: fields[name] for name in kind.__slots__}
 
 
 @dataclass(frozen=True, slots=True)

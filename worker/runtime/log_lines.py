@@ -6,8 +6,12 @@ import sys
 from worker.runtime.printable import printable
 
 _FORMAT = "%(asctime)s %(levelname)-7s %(message)s"
-# They name credentials' sources and endpoints at every start, and requests with their items.
-_TALKATIVE = ("botocore", "aiobotocore", "boto3", "asyncio")
+_LEVELS = {
+    # They name credentials' sources and endpoints at every start, and requests with their items.
+    **dict.fromkeys(("botocore", "aiobotocore", "boto3", "asyncio"), logging.WARNING),
+    # They log a traceback at each try to refresh credentials; we log an outage of config once.
+    **dict.fromkeys(("aiobotocore.credentials", "aiobotocore.tokens"), logging.ERROR),
+}
 
 
 def log_to_stderr(level: str) -> None:
@@ -15,8 +19,8 @@ def log_to_stderr(level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(LineFormatter(_FORMAT))
     logging.basicConfig(level=level, handlers=[handler])
-    for name in _TALKATIVE:
-        logging.getLogger(name).setLevel(logging.WARNING)
+    for name, least in _LEVELS.items():
+        logging.getLogger(name).setLevel(least)
 
 
 class LineFormatter(logging.Formatter):

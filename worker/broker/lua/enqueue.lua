@@ -3,8 +3,8 @@
 --
 -- KEYS  1 pending   2 scheduled
 -- ARGV  1 delay, ms ('' for none)
---       2... two for each job: its JSON up to where the time goes, and what follows
---         (the time is left out where the second is '': the job is whole already)
+--       2... two for each job: its JSON before the time, and its JSON after it
+--         ('' for a job that has a time already: the first part is the whole job)
 -- reply Redis's time, ms
 local time = redis.call('TIME')
 local now = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
@@ -19,7 +19,7 @@ if ARGV[1] == '' then
 else
   local due = string.format('%.0f', now + ARGV[1])
   for _, job in ipairs(jobs) do
-    -- White space keeps two jobs of the same bytes two: see exchange.lua.
+    -- White space at the end keeps two jobs of equal bytes apart: see exchange.lua.
     while redis.call('ZADD', KEYS[2], 'NX', due, job) == 0 do job = job .. ' ' end
   end
 end

@@ -1,29 +1,29 @@
 #!lua
--- One turn with Redis: settle outcomes, promote what is due, claim what there is room for.
+-- One exchange: record outcomes, promote scheduled jobs that are due, claim jobs.
 --
--- All or nothing: the shebang makes Redis refuse the script before it starts when it is out of
--- memory or a replica, so no job can be taken out of the active list without its fate recorded.
--- Safe to repeat: an outcome whose job is no longer in the active list is refused, not redone.
+-- All or nothing: with the shebang, Redis refuses the script before it starts when it is out of
+-- memory or a replica. So no job leaves the active list without its outcome being recorded.
+-- Safe to repeat: an outcome whose job is no longer in the active list is refused, not repeated.
 --
 -- KEYS  1 pending list   2 active list of ARGV[1]   3 workers   4 scheduled   5 dead list
 --       6... one for each outcome: its result key, or the pending list where it has no result
 -- ARGV  1 worker id
---       2 'owner': ARGV[1] itself is calling
+--       2 'owner': ARGV[1] is calling
 --         'recoverer': another worker is, and nothing happens unless ARGV[1]'s lease has ended
---       3 how many jobs to claim at most (0: none)   4 stop claiming past so many bytes
+--       3 how many jobs to claim at most (0: none)   4 claim no more jobs past so many bytes
 --       5... six for each outcome:
 --         op, raw job, result JSON ('' none), ms, reply_to ('' none), extra
 --         'finish'  record the result; ms: its time to live
 --         'bury'    record the result, if any, and put extra (the entry) on the dead list
---         'later'   put extra (the job as it goes on) into scheduled; ms: the delay
---         'front'   put extra (the job as it goes on) at the front of pending
---         'last'    as 'bury' where the job was alone in the active list, else to the front
---                   unchanged: a job that ran beside others may not be the one that crashed
+--         'later'   schedule extra (the job as it runs next); ms: the delay
+--         'front'   requeue extra (the job as it runs next) at the front of pending
+--         'last'    bury if alone: as 'bury' where the job was alone in the active list; else
+--                   requeue it unchanged, as another of those jobs may have crashed the worker
 -- reply 1 Redis's time, ms   2 does ARGV[1] hold a live lease (1/0)
---       3 length of the active list now   4 ms until the next scheduled job, where fewer jobs were
---         pending than asked for (-1: none is scheduled, or there was enough to claim)
---       5 indexes (from 1) of outcomes refused, their jobs being no longer in the active list
---       6 index, message, ... of replies that Redis would not push to reply_to or publish
+--       3 length of the active list now   4 ms until the next scheduled job is due, if all that
+--         was pending is claimed (-1: none is scheduled, or more may be pending)
+--       5 indexes (from 1) of outcomes refused, because their job is not in the active list
+--       6 index, error, ... for results that could not be pushed to reply_to or published
 --       7 the claimed jobs, oldest first
 local pending, active, workers, scheduled, dead = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local worker, caller = ARGV[1], ARGV[2]
@@ -40,16 +40,16 @@ if caller == 'recoverer' and live then
 end
 local alone = caller == 'recoverer' and call('LLEN', active) == 1
 
--- A scheduled job is a member of a set, so two jobs of the same bytes would become one there.
--- White space after the JSON keeps them two.
+-- A scheduled job is a member of a set, where two jobs of equal bytes would become one.
+-- White space after the JSON keeps them apart.
 local function schedule(job, due)
   while call('ZADD', scheduled, 'NX', string.format('%.0f', due), job) == 0 do
     job = job .. ' '
   end
 end
 
--- Only what Redis refuses on its own account (another type, no permission) ends up here: told,
--- never allowed to hold up the result.
+-- Best effort: report the error, and never fail the result for it (reply_to is of another type, no
+-- permission).
 local function try(index, ...)
   local reply = attempt(...)
   if type(reply) == 'table' and reply.err then
@@ -58,7 +58,8 @@ local function try(index, ...)
   end
 end
 
--- The result goes first: done twice it is the same, which a push to the dead list is not.
+-- The result comes first: writing it twice changes nothing, and a second entry on the dead list
+-- would.
 local function settle(index, op, raw, result, ms, reply_to, extra)
   if op == 'last' then
     op = alone and 'bury' or 'front'
@@ -83,11 +84,11 @@ end
 for index = 1, (#ARGV - 4) / 6 do
   local at = 6 * index - 2
   local raw = ARGV[at + 2]
-  -- From the right, where the oldest claims are: the first look mostly finds it.
+  -- Search from the right, where the oldest claims are and the job mostly is.
   if call('LREM', active, -1, raw) == 1 then
     local done, problem = pcall(settle, index, ARGV[at + 1], raw, unpack(ARGV, at + 3, at + 6))
     if not done then
-      -- Out of the active list and nowhere else would be lost: back it goes, and the error out.
+      -- The job is in no list now: put it back, and fail with the error.
       call('RPUSH', active, raw)
       return redis.error_reply(type(problem) == 'table' and problem.err or tostring(problem))
     end

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Take a lease, for the first time or anew, and tell what the active list holds at that moment.
+-- Take a lease, for the first time or again, and return what the active list holds.
 --
 -- Allowed when Redis is out of memory, as renewing is.
 --

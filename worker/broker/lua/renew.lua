@@ -1,9 +1,9 @@
 #!lua flags=allow-oom
 -- Heartbeat: renew a lease that is still live. One that has ended stays ended, since a recoverer
--- may be at the active list already; its owner has to register anew.
+-- may have begun to empty the active list; its owner has to register again.
 --
--- Allowed when Redis is out of memory: it changes a score, and a lease that ends for want of memory
--- would run its jobs twice.
+-- Allowed when Redis is out of memory: it only changes a score, and if the lease ended for lack of
+-- memory, its jobs would run twice.
 --
 -- KEYS  1 workers   2 active list
 -- ARGV  1 worker id   2 length of the lease, ms
