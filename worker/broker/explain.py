@@ -29,6 +29,15 @@ _LASTING = re.compile(r"DB index is out of range|DENIED", re.IGNORECASE)
 _UNKNOWN = re.compile(r"(unknown|unsupported|not supported|invalid) *command", re.IGNORECASE)
 NEEDED = "a worker needs Redis 7, Valkey 7.2, or newer, with no proxy between"
 _RESP = (b"+", b"-", b"$")
+# From the making of a TLS context: files that are not there, a key without its certificate. They
+# say nothing of a URL without TLS, where a unix socket that is not there may still come.
+_BAD_OPTIONS = (
+    FileNotFoundError,
+    PermissionError,
+    IsADirectoryError,
+    NotADirectoryError,
+    TypeError,
+)
 
 
 @dataclass(frozen=True)
@@ -100,10 +109,8 @@ def _tls_problem(error: Exception, settings: Settings) -> Problem | None:
                 f"{where}: TLS failed ({_message(cause)}): see the ssl_ options of WORKER_REDIS_URL"
             )
             return _wrong_protocol(settings) or Problem(text, lasts=True)
-        if isinstance(cause, FileNotFoundError | PermissionError | IsADirectoryError):
-            if not _is_tls(settings):
-                return None  # a unix socket, which may come
-            text = f"{where}: a file that WORKER_REDIS_URL names can't be read ({_message(cause)})"
+        if _is_tls(settings) and isinstance(cause, _BAD_OPTIONS):
+            text = f"{where}: an ssl_ option of WORKER_REDIS_URL can't be used ({_message(cause)})"
             return Problem(text, lasts=True)
     return None
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from worker.cli.common import QueuesOption, open_queues, run, styled
+from worker.cli.common import QueuesOption, open_queues, run, wants_colours
 from worker.runtime.printable import printable
 
 if TYPE_CHECKING:
@@ -39,7 +39,9 @@ def check(
         for part in (_about_app(target, settings), _about_redis(settings), _about_table(settings)):
             async for level, text in part:
                 counts[level] += 1
-                typer.echo(f"{styled(f'{level:<8}', _COLOURS[level])} {printable(text)}")
+                label = f"{level:<8}"
+                shown = typer.style(label, _COLOURS[level]) if wants_colours() else label
+                typer.echo(f"{shown} {printable(text)}")
         typer.echo(f"problems: {counts['problem']}, warnings: {counts['warning']}")
         return 1 if counts["problem"] else 0
 

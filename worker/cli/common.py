@@ -102,10 +102,10 @@ def complain(message: str) -> None:
         typer.echo(f"worker: {printable(message)}", err=True)
 
 
-def styled(text: str, colour: str) -> str:
-    """Colour the text where a person reads it who wants colours (NO_COLOR, TERM=dumb)."""
-    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not on_terminal()
-    return text if plain else typer.style(text, colour)
+def wants_colours() -> bool:
+    """Whether a person reads what is printed, and has not asked for plain text (no-color.org)."""
+    asked_not = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return on_terminal() and not asked_not
 
 
 def read_stdin() -> bytes:

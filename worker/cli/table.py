@@ -1,8 +1,8 @@
 """Tables on a terminal, however narrow."""
 
-import sys
 from typing import Any
 
+from worker.cli.common import on_terminal, wants_colours
 from worker.runtime.printable import printable
 
 _GAP = 2
@@ -27,7 +27,7 @@ class Table:
         """Print as wide as the terminal is: as a table, or as a block of lines for each row."""
         from rich.console import Console
 
-        console = Console(width=None if sys.stdout.isatty() else _NO_TERMINAL, highlight=False)
+        console = Console(width=None if on_terminal() else _NO_TERMINAL, highlight=False)
         if self._narrowest() <= console.width:
             console.print(self._grid())
             return
@@ -43,7 +43,8 @@ class Table:
         from rich.table import Table as Grid
         from rich.text import Text
 
-        grid = Grid(box=None, pad_edge=False, padding=(0, _GAP, 0, 0))
+        style = "bold" if wants_colours() else ""
+        grid = Grid(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style=style)
         for name in self._columns:
             if name in self._numbers:
                 grid.add_column(name, justify="right", no_wrap=True)

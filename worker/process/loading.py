@@ -121,9 +121,10 @@ def _load_beside(spec: ModuleSpec) -> ModuleType:
 
 
 def _described(error: BaseException) -> str:
+    message = message_of(error)
     if isinstance(error, ModuleNotFoundError):
-        return message_of(error)
-    return f"{type(error).__name__}: {message_of(error)}"
+        return message
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
 
 def _place(error: BaseException, folder: str) -> str:

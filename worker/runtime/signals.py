@@ -78,13 +78,25 @@ def signals_passed_to(
 
 def _reset_in_children() -> None:
     """Keep forked children apart: on uvloop and Python 3.11, a child's signal woke its parent."""
-    if not _State.resets_children:
-        _State.resets_children = True
-        os.register_at_fork(after_in_child=_in_child)
+    if _State.resets_children:
+        return
+    _State.resets_children = True
+    import threading  # noqa: PLC0415 - not among the first imports
 
+    thread = threading.local()
 
-def _in_child() -> None:
-    signal.set_wakeup_fd(-1)
-    for number in _ENDS:
-        if callable(signal.getsignal(number)):
-            signal.signal(number, signal.SIG_DFL)
+    def hold_back() -> None:
+        # One that arrives in the child before its handlers are reset would be lost.
+        thread.mask = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)
+
+    def let_through() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, thread.mask)
+
+    def reset() -> None:
+        signal.set_wakeup_fd(-1)
+        for number in _ENDS:
+            if callable(signal.getsignal(number)):
+                signal.signal(number, signal.SIG_DFL)
+        let_through()
+
+    os.register_at_fork(before=hold_back, after_in_parent=let_through, after_in_child=reset)
