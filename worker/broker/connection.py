@@ -70,11 +70,13 @@ class _Resilient:
                 command = b""
             async with asyncio.timeout(limit):
                 await super().send_packed_command(command, check_health)  # type: ignore[misc]
-        except TimeoutError as error:
+        except (TimeoutError, asyncio.CancelledError) as error:
             if writer:
                 # Only closed, it would still send the rest once Redis reads again.
                 writer.transport.abort()
-            raise RedisTimeout("Timeout writing to socket") from error
+            if isinstance(error, TimeoutError):
+                raise RedisTimeout("Timeout writing to socket") from error
+            raise
         except (RuntimeError, AttributeError) as error:
             if isinstance(error, AttributeError) and self._writer is not None:
                 raise

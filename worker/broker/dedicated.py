@@ -12,8 +12,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
-from redis.exceptions import ResponseError
-
 from worker.broker.reply import Reply
 
 if TYPE_CHECKING:
@@ -62,9 +60,19 @@ class DedicatedConnection:
         self._unread = ref(reply)
         return reply
 
+    async def close(self) -> None:
+        """Give the connection back to the pool."""
+        if self._in_use or self._unread is not None:
+            await self._disconnect()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await self._redis.connection_pool.release(connection)
+
     @property
     def _is_taken(self) -> bool:
         return self._in_use or (self._unread is not None and self._unread() is not None)
+
+    # redis-py itself disconnects where a write or a read fails, or is cancelled half-way.
 
     async def _write(self, command: tuple[Any, ...]) -> Any:
         """Write a command; return the connection, on which its reply comes next."""
@@ -77,31 +85,14 @@ class DedicatedConnection:
             connection = self._connection
             await connection.connect()
             await connection.send_packed_command(packed(connection, command))
-        except BaseException:
-            await self._disconnect()  # half of a command may be written
-            raise
         finally:
             self._in_use = False
         return connection
-
-    async def close(self) -> None:
-        """Give the connection back to the pool."""
-        if self._in_use or self._unread is not None:
-            await self._disconnect()
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            await self._redis.connection_pool.release(connection)
 
     async def _read(self, connection: Any) -> Any:
         self._unread, self._in_use = None, True
         try:
             return await connection.read_response()
-        except ResponseError:
-            raise
-        except BaseException:
-            if connection is self._connection:
-                await self._disconnect()  # the reply may still come
-            raise
         finally:
             self._in_use = False
 

@@ -2,6 +2,8 @@
 
 import logging
 import time
+from collections.abc import Callable
+from typing import Any
 
 from worker.jobs.backoff import Backoff
 
@@ -11,10 +13,17 @@ log = logging.getLogger("worker")
 _RETRY = Backoff(base=0.05, factor=2.0, max=1.0)
 
 
-class RedisOutage:
-    """One for all parts of a worker that use Redis, so that an outage is logged once."""
+def _nobody_listens(_: str, **__: Any) -> None: ...
 
-    def __init__(self) -> None:
+
+class RedisOutage:
+    """One for all parts of a worker that use Redis, so that an outage is logged once.
+
+    `on_event` is called with `redis_away` and its `error`, and `redis_back` and its `seconds`.
+    """
+
+    def __init__(self, on_event: Callable[..., None] = _nobody_listens) -> None:
+        self._on_event = on_event
         self._failures = 0
         self._began_at = 0.0
 
@@ -29,6 +38,7 @@ class RedisOutage:
                 type(error).__name__,
                 str(error).rstrip("."),
             )
+            self._on_event("redis_away", error=type(error).__name__)
         return _RETRY.equal_jitter(self._failures)
 
     def over(self) -> None:
@@ -37,3 +47,4 @@ class RedisOutage:
             seconds = time.monotonic() - self._began_at
             log.warning("Redis is back after %.1f s; claiming resumes.", seconds)
             self._failures = 0
+            self._on_event("redis_back", seconds=seconds)

@@ -9,6 +9,7 @@ from worker.execution.outcomes import Outcomes
 from worker.execution.threads import HandlerThreads
 from worker.execution.time_limits import TimeLimits
 from worker.jobs.outcome import Outcome
+from worker.runtime.forks import Child, contain_forks, end_child
 
 _RUNNING = JobState.RUNNING  # looked up once: a member of an enumeration costs as much as a call
 
@@ -23,6 +24,7 @@ class HandlerStep:
         self._limits = limits
         self._threads = threads
         self._hooks = hooks
+        contain_forks(HandlerStep.run.__code__)
 
     async def run(self, claimed: ClaimedJob) -> Outcome | None:
         """Run the handler.
@@ -52,6 +54,8 @@ class HandlerStep:
             # Whatever a handler raises is that job's failure, also what would end the process:
             # sys.exit(), a library's KeyboardInterrupt. The process has its own signal handlers.
             return self._after_error(claimed, error)
+        if Child.is_here:
+            end_child()
         if claimed.stop_reason is not None and claimed.stop_reason is StopReason.TIMEOUT:
             return self._outcomes.timed_out(claimed)
         return self._outcomes.succeeded(claimed, value)
@@ -70,6 +74,7 @@ class HandlerStep:
         return await around[at](claimed, lambda: self._call_within(claimed, at + 1))
 
     def _after_error(self, claimed: ClaimedJob, error: BaseException) -> Outcome | None:
+        end_child()
         if claimed.stop_reason is StopReason.TIMEOUT:
             return self._outcomes.timed_out(claimed)
         return self._outcomes.failed(claimed, error) if claimed.stop_reason is None else None

@@ -10,6 +10,7 @@ from typing import Any
 from anyio import CapacityLimiter, to_thread
 
 from worker.execution.claimed_job import ClaimedJob
+from worker.runtime.forks import end_child
 
 log = logging.getLogger("worker")
 
@@ -45,6 +46,7 @@ class HandlerThreads:
             except BaseException as error:  # noqa: BLE001 - raised below, in the job's own task
                 box.append(_Raised(error))
             finally:
+                end_child()
                 with self._lock:
                     stage = _Stage.ENDED
                     self.left_behind.discard(claimed)

@@ -149,7 +149,7 @@ class Service:
             suspects=suspects,
             tasks=JobTasks(pipeline, limits),
             config_pace=pace,
-            outage=RedisOutage(),
+            outage=RedisOutage(hooks.event),
             hooks=hooks,
         )
 
