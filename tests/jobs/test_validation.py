@@ -25,6 +25,7 @@ from pydantic_core import to_json
 from typing_extensions import TypedDict
 
 from worker.execution.validation import config_validator, payload_validator
+from worker.jobs.config_item import ConfigItem
 
 pytestmark = pytest.mark.once
 
@@ -141,6 +142,10 @@ decimals = st.decimals(
 )
 
 
+def item(**attributes: Any) -> ConfigItem:
+    return ConfigItem("k", attributes, 0, key_attribute="key", absence_confirmed=True)
+
+
 class Exact(BaseModel):
     model_config = ConfigDict(strict=True, extra="allow")
 
@@ -150,8 +155,8 @@ class Exact(BaseModel):
 
 @given(st.lists(decimals, max_size=4))
 def test_decimals_keep_every_digit_and_floats_are_plain(numbers) -> None:
-    item = {"prices": numbers, "shares": numbers, "more": {"numbers": numbers}}
-    valid = config_validator(Exact)(item)
+    attributes = {"prices": numbers, "shares": numbers, "more": {"numbers": numbers}}
+    valid = config_validator(Exact)(item(**attributes))
     assert valid.prices == numbers
     assert {type(number) for number in valid.prices} <= {Decimal}
     assert valid.shares == [float(number) for number in numbers]
@@ -181,7 +186,7 @@ def test_no_float_of_ours_reaches_a_handler(annotation, kind) -> None:
     number = Decimal("0.12345678901234567890123456789")
     for other in (Any, Decimal):
         item_type = create_model("Item", n=annotation, others=list[other])  # type: ignore[valid-type]
-        valid = config_validator(item_type)({"n": number, "others": [number], "logo": b"\xff"})
+        valid = config_validator(item_type)(item(n=number, others=[number], logo=b"\xff"))
         assert type(valid.n) is kind
         assert valid.n == kind(number)
         assert type(valid.others[0]) is (Decimal if other is Decimal else float)

@@ -169,7 +169,7 @@ def test_a_living_workers_jobs_are_not_recovered(r, producer) -> None:
         await living.register(10)
         await other.register(10)
         await living.exchange([], 1)
-        assert await other.lapsed() == []
+        assert await other.expired_workers() == []
         reply = await other.recover(
             "living", [requeue(raw, job("echo", id="1", crashes=1).encode())]
         )

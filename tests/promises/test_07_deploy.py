@@ -34,7 +34,9 @@ def test_jobs_go_back_in_their_order_with_nothing_counted(
     )
     short = producer.push_raw(job("note", {"file": str(notes), "seconds": GRACE / 2}, id="short"))
     long = [
-        producer.push("tidy", str(notes), id=f"long-{n}", attempts=1, crashes=1, mine=[1e15])
+        producer.push_raw(
+            job("tidy", str(notes), id=f"long-{n}", attempts=1, crashes=1, mine=[1e15])
+        )
         for n in (1, 2)
     ]
     wait_until(lambda: notes.read_text().count("begins") == 3)

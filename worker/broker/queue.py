@@ -178,13 +178,6 @@ class Queue:
         expired = await scripts.expired_workers(self._redis, [self.keys.workers, *found], owners)
         return [_text(worker_id) for worker_id in expired]
 
-    # Their names before; the callers in process/ change with the loop.
-    async def leave(self) -> int:  # noqa: D102
-        return await self.deregister()
-
-    async def lapsed(self) -> list[str]:  # noqa: D102
-        return await self.expired_workers()
-
     async def active(self, worker_id: str, first: int, count: int) -> list[bytes]:
         """Return up to `count` jobs of a worker's active list from index `first`, newest first."""
         key = self.keys.active(worker_id)

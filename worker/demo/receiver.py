@@ -1,7 +1,7 @@
-"""The tenants' side: takes webhooks, checks their signatures, fails now and then.
+"""The tenants' side: receives webhooks, checks their signatures, fails now and then.
 
-What fails is drawn with the event's id, and how often it has come, as the seed: every run of the
-demo goes alike. `python -m worker.demo.receiver [PORT]` runs it alone.
+What fails is drawn at random with the event's id and its number of attempts as the seed, so that
+every run of the demo is alike. `python -m worker.demo.receiver [PORT]` runs it alone.
 """
 
 import asyncio
@@ -24,8 +24,8 @@ _STALL = 3.0  # seconds, longer than any tenant's time limit
 class Receiver:
     """Endpoints at `url`/<tenant>.
 
-    `accepted` counts how often each event was taken, `failed` how many requests each tenant has
-    failed, `forged` how many of all had a signature that does not fit.
+    `accepted` counts how often each event was accepted, `failed` how many requests of each tenant
+    failed, `forged` how many requests had a wrong signature.
     """
 
     def __init__(self, port: int) -> None:
@@ -34,14 +34,14 @@ class Receiver:
         self.failed: Counter[str] = Counter()
         self.forged = 0
         self._port = port
-        self._seen: Counter[str] = Counter()
+        self._attempts: Counter[str] = Counter()
         self._tenants = {tenant.name: tenant for tenant in TENANTS}
 
     @asynccontextmanager
     async def listening(self, host: str = "127.0.0.1") -> AsyncIterator[None]:
-        """Take webhooks as long as the context lasts."""
+        """Receive webhooks while the context lasts."""
         app = web.Application()
-        app.router.add_post("/{tenant}", self._take)
+        app.router.add_post("/{tenant}", self._receive)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         try:
@@ -50,7 +50,7 @@ class Receiver:
         finally:
             await runner.cleanup()
 
-    async def _take(self, request: web.Request) -> web.Response:
+    async def _receive(self, request: web.Request) -> web.Response:
         tenant = self._tenants.get(request.match_info["tenant"])
         if tenant is None:
             return web.Response(status=404)
@@ -59,23 +59,23 @@ class Receiver:
             self.failed[tenant.name] += 1
             return web.Response(status=401, text="the signature does not fit")
         event = request.headers["webhook-id"]
-        self._seen[event] += 1
-        return await self._answer(tenant, event, f"{event}:{self._seen[event]}")
+        self._attempts[event] += 1
+        return await self._answer(tenant, event, f"{event}:{self._attempts[event]}")
 
-    async def _answer(self, tenant: Tenant, event: str, coming: str) -> web.Response:
+    async def _answer(self, tenant: Tenant, event: str, attempt: str) -> web.Response:
         shortest, longest = tenant.seconds
-        luck = _share(coming)
+        luck = _share(attempt)
         if luck < tenant.stalling + tenant.failing:
             self.failed[tenant.name] += 1
             await asyncio.sleep(_STALL if luck < tenant.stalling else shortest)
             return web.Response(status=503)
-        await asyncio.sleep(shortest + (longest - shortest) * _share(f"pace of {coming}"))
+        await asyncio.sleep(shortest + (longest - shortest) * _share(f"pace of {attempt}"))
         self.accepted[event] += 1
         return web.Response(status=204)
 
 
 def is_genuine(headers: Mapping[str, str], body: bytes, secret: str) -> bool:
-    """Whether the signature is right, as the Standard Webhooks specification has it."""
+    """Return whether the signature is right by the Standard Webhooks specification."""
     names = ("webhook-id", "webhook-timestamp", "webhook-signature")
     event, timestamp, signature = (headers.get(name, "") for name in names)
     signed = b".".join((event.encode(), timestamp.encode(), body))
@@ -84,7 +84,7 @@ def is_genuine(headers: Mapping[str, str], body: bytes, secret: str) -> bool:
 
 
 def _share(text: str) -> float:
-    """A number from 0 to 1 that is always the same for the same text."""
+    """Return a number from 0 to 1, always the same for the same text."""
     return random.Random(text).random()
 
 

@@ -1,6 +1,6 @@
-"""What the demo shows: steps, bars while it runs, and the report. Plain lines where no terminal is.
+"""What the demo shows: steps, progress bars, and the report. Plain lines without a terminal.
 
-Nothing is wider than 80 columns, and commands stand on lines of their own, to be copied.
+Nothing is wider than 80 columns but commands, which have lines of their own to be copied from.
 """
 
 import json
@@ -23,38 +23,41 @@ _QUARTER = 4
 
 
 class Screen:
-    """Writes to the terminal, or to whatever stdout is."""
+    """Writes to stdout, whether it is a terminal or not."""
 
     def __init__(self) -> None:
         self._console = Console(highlight=False)
         self._is_live = self._console.is_terminal and not self._console.is_dumb_terminal
 
     def title(self, text: str) -> None:
-        """A headline."""
+        """Print a headline."""
         self._console.print(f"\n[bold]{text}[/bold]")
 
     def say(self, text: str = "") -> None:
-        """A line, or a paragraph; wrapped."""
+        """Print a line or a paragraph, wrapped."""
         self._console.print(text)
 
     def commands(self, *lines: str) -> None:
-        """Lines to copy, exactly as they are, however long."""
+        """Print lines to copy, not wrapped however long they are."""
         for line in lines:
             style = "dim" if line.lstrip().startswith("#") else "cyan"
             self._console.print(f"  {line}", style=style, markup=False, soft_wrap=True)
 
     @contextmanager
-    def waiting(self, for_what: str) -> Iterator[None]:
-        """Something is under way that takes a moment."""
+    def waiting(self, doing: str) -> Iterator[None]:
+        """Show what is being done while the context lasts; on a terminal only."""
         if not self._is_live:
             yield
             return
-        with self._console.status(f"{for_what} ..."):
+        with self._console.status(f"{doing} ..."):
             yield
 
     @contextmanager
     def bars(self, totals: Mapping[str, int]) -> Iterator["Bars"]:
-        """Bars by name, while the context lasts; one line a quarter where nothing can move."""
+        """Show a progress bar for each name, while the context lasts.
+
+        Without a terminal, print a line at each quarter instead.
+        """
         progress = Progress(
             TextColumn("  {task.description:<9}"),
             BarColumn(bar_width=28),
@@ -67,7 +70,7 @@ class Screen:
             yield Bars(self, progress, totals)
 
     def table(self, tallies: Mapping[str, Tally]) -> None:
-        """The report, a row for each tenant."""
+        """Print the report, a row for each tenant."""
         table = Table(pad_edge=False, show_footer=True, box=None, padding=(0, 2, 0, 0))
         whole = total(list(tallies.values()))
         cells = [_cells(tallies[tenant.name]) for tenant in TENANTS]
@@ -81,14 +84,14 @@ class Screen:
         self._console.print(table)
 
     def result(self, result: Result) -> None:
-        """A result as it stands in Redis, a field a line."""
+        """Print a result as it is stored in Redis, one field a line."""
         fields = [f"    {json.dumps(name)}: {json.dumps(v)}" for name, v in asdict(result).items()]
         text = Text("  {\n" + ",\n".join(fields) + "\n  }")
         self._console.print(JSONHighlighter()(text), soft_wrap=True)
 
 
 class Bars:
-    """The bars under way."""
+    """The progress bars on the screen."""
 
     def __init__(self, screen: Screen, progress: Progress, totals: Mapping[str, int]) -> None:
         self._screen = screen
@@ -100,7 +103,7 @@ class Bars:
         self._quarters = 0
 
     def show(self, done: Mapping[str, int], notes: Mapping[str, str]) -> None:
-        """Move the bars to what is done."""
+        """Move the bars to these counts, with a note beside each."""
         for name, bar in self._bars.items():
             self._progress.update(bar, completed=done[name], note=notes.get(name, ""))
         quarters = done[ALL] * _QUARTER // self._totals[ALL]

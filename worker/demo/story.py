@@ -1,4 +1,4 @@
-"""The demo from its first line to its last: servers, tenants, 2,000 deliveries, the report."""
+"""The demo from start to end: servers, tenants, 2,000 deliveries, the report."""
 
 import asyncio
 import shlex
@@ -84,13 +84,13 @@ async def _deliver(started: Workers, receiver: Receiver, screen: Screen) -> Traf
 
 
 async def _go_on(receiver: Receiver) -> None:
-    """Keep the receiver up until Ctrl-C; the servers are up anyway."""
+    """Keep the receiver up until Ctrl-C, like the servers."""
     async with receiver.listening():
         await asyncio.Event().wait()
 
 
 def _report(screen: Screen, traffic: Traffic, receiver: Receiver) -> None:
-    screen.title("What became of them")
+    screen.title("The report")
     screen.table(traffic.tallies)
     screen.say(
         f"\n  Throughput: {DELIVERIES:,} jobs in {traffic.seconds:.1f} s, "
@@ -98,7 +98,7 @@ def _report(screen: Screen, traffic: Traffic, receiver: Receiver) -> None:
     )
     screen.say("  Pickup is the time from push to handler, of jobs that needed a single attempt.")
     screen.say(f"  {_seen_by(receiver)}")
-    screen.title("Two results, as they stand in Redis")
+    screen.title("Two results, as stored in Redis")
     screen.say(f"  {INITECH.name}'s first delivery, with version 2 of its item:")
     screen.result(traffic.firsts[INITECH.name])
     screen.say(f"\n  {UMBRELLA.name}'s first, buried; the job itself is in the dead list:")
@@ -108,10 +108,10 @@ def _report(screen: Screen, traffic: Traffic, receiver: Receiver) -> None:
 def _seen_by(receiver: Receiver) -> str:
     accepted = receiver.accepted
     twice = sum(times > 1 for times in accepted.values())
-    seen = f"The receiver took {len(accepted):,} events with a good signature"
+    seen = f"The receiver accepted {len(accepted):,} events with a valid signature"
     if not twice:
         return f"{seen}, none of them twice."
-    return f"{seen}, {twice} of them twice:\n  they came in time, their answers did not."
+    return f"{seen}, {twice} of them twice:\n  they arrived in time, the answers did not."
 
 
 def _tell_what_next(screen: Screen) -> None:

@@ -1,4 +1,4 @@
-"""What became of a tenant's deliveries, counted from their results."""
+"""Counts a tenant's deliveries by their results."""
 
 from dataclasses import dataclass, field
 
@@ -27,18 +27,18 @@ class Tally:
 
     @property
     def done(self) -> int:
-        """How many deliveries have reached their final state."""
+        """Return how many deliveries have reached their final state."""
         return self.delivered + self.dead
 
     def pickup(self, percent: int) -> int | None:
-        """The pickup that so many percent of first attempts did not exceed; None without any."""
+        """Return the pickup that `percent` of the first attempts did not exceed, or None."""
         if not self.pickups:
             return None
         return sorted(self.pickups)[(len(self.pickups) - 1) * percent // 100]
 
 
 def total(tallies: list[Tally]) -> Tally:
-    """All of them as one."""
+    """Return their sum."""
     return Tally(
         delivered=sum(tally.delivered for tally in tallies),
         retries=sum(tally.retries for tally in tallies),

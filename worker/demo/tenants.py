@@ -1,9 +1,9 @@
-"""The demo's tenants: what the config table says of them, and how their endpoints behave."""
+"""The demo's tenants: their config items, and how their endpoints behave."""
 
 from dataclasses import dataclass
 from typing import Any
 
-# A second per attempt, and enough attempts to outlast the time until half-way.
+# A second for each attempt, and enough attempts to last until the edit half-way.
 POLICY: dict[str, Any] = {
     "timeout": 1,
     "max_attempts": 30,
@@ -13,10 +13,10 @@ POLICY: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Tenant:
-    """One tenant. `story` says what is special about it, in a few words.
+    """One tenant. `story` says in a few words what is special about it.
 
-    Its endpoint answers within `seconds` (from, to), and `failing` of its answers (a share) are
-    503. `stalling` of them never come.
+    Its endpoint answers within `seconds` (from, to). Of its answers a share of `failing` (0 to 1)
+    are 503, and a share of `stalling` come too late.
     """
 
     name: str
@@ -28,11 +28,11 @@ class Tenant:
 
     @property
     def secret(self) -> str:
-        """What its endpoint checks signatures with."""
+        """Return the secret with which its endpoint checks signatures."""
         return f"secret-of-{self.name}"
 
     def item(self, receiver: str, **changes: Any) -> dict[str, Any]:
-        """Its config item, with its endpoint at the receiver's URL."""
+        """Return its config item, with its endpoint at the receiver's URL."""
         right = {
             "endpoint": f"{receiver}/{self.name}",
             "secret": self.secret,
@@ -52,7 +52,7 @@ TENANTS = (ACME, GLOBEX, HOOLI, INITECH, UMBRELLA)
 
 
 def items(receiver: str) -> dict[str, dict[str, Any]]:
-    """The table as the demo begins: two of the tenants' items are not as they should be."""
+    """Return the items that the demo begins with. Those of two tenants are wrong."""
     right = {tenant.name: tenant.item(receiver) for tenant in TENANTS}
     return {
         **right,

@@ -1,6 +1,4 @@
-"""The producer of the demo: pushes at an even pace, follows every job to its result, and edits one
-tenant's item half-way.
-"""
+"""The demo's producer: pushes at an even pace, waits for each result, edits one item half-way."""
 
 import asyncio
 import random
@@ -18,12 +16,12 @@ from worker.jobs.result import Result
 
 DELIVERIES = sum(tenant.deliveries for tenant in TENANTS)
 _BATCH = 25
-_PACE = 0.1  # seconds from batch to batch
+_PACE = 0.1  # seconds from one batch to the next
 _PATIENCE = 60.0  # seconds from a push to its result
 
 
 class Traffic:
-    """What is on its way and what has come of it. `firsts` holds each tenant's first result."""
+    """All deliveries of the demo. `firsts` holds each tenant's first result."""
 
     def __init__(
         self, client: Client, table: ConfigTable, receiver: Receiver, screen: Screen
@@ -64,12 +62,12 @@ class Traffic:
             self._following.add(asyncio.create_task(self._client.result(job_id, _PATIENCE)))
 
     async def _watch(self, bars: Bars, workers: Workers, until: float) -> None:
-        """Count results until then, and show them."""
+        """Count the results that arrive until then, and show the counts."""
         while (left := until - time.monotonic()) > 0 and self._following:
-            come, self._following = await asyncio.wait(
+            arrived, self._following = await asyncio.wait(
                 self._following, timeout=left, return_when=asyncio.FIRST_COMPLETED
             )
-            for task in come:
+            for task in arrived:
                 self._count(task.result())
         workers.check()
         bars.show(
@@ -112,7 +110,7 @@ class Traffic:
 
 
 def _batches() -> list[list[dict[str, Any]]]:
-    """All deliveries, the tenants' mixed, in the same order each time."""
+    """Return all deliveries in batches, the tenants mixed, in the same order each time."""
     jobs = [
         {
             "id": f"{tenant.name}-{number:04}",
