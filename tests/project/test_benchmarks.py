@@ -40,7 +40,7 @@ def test_a_quick_run_measures_and_its_table_has_every_row() -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=250,
         check=False,
     )
     assert done.returncode == 0, done.stderr
