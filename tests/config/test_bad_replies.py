@@ -151,7 +151,7 @@ def test_a_worker_lives_through_replies_of_any_shape(
         wait_until(lambda: producer.r.zcard("{jobs}:scheduled") == len(ids))
         # Jobs are due again meanwhile, and each probe gets another answer.
         wait_until(lambda: dynamo_proxy.count("BatchGetItem") > 3)
-        assert worker.process.poll() is None
+        assert worker.exit_code is None
         assert worker.log.count("Config can't be read") == 1
     for job_id in ids:
         result = producer.result(job_id, timeout=60)
