@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -77,10 +78,12 @@ def reader_environment(environment: Mapping[str, str], tmp_path: Path) -> dict[s
 
 def need(program: str, package: str) -> str:
     """Return the path of a program. Without it, skip the test; in CI, fail."""
-    found = shutil.which(program)
-    if found:
-        return found
-    message = f"{program} is missing, so that the docs are not tested: install {package}"
+    return shutil.which(program) or missing(package)
+
+
+def missing(package: str) -> NoReturn:
+    """Skip the test for want of a package; in CI, fail."""
+    message = f"a part of the docs is not tested: install {package}"
     if os.environ.get("CI"):
         pytest.fail(message)
     pytest.skip(message)
