@@ -71,6 +71,7 @@ def reader_environment(environment: Mapping[str, str], tmp_path: Path) -> dict[s
         **kept,
         "HOME": str(home),
         "VIRTUAL_ENV": sys.prefix,
+        "PATH": f"{sys.prefix}/bin{os.pathsep}{environment['PATH']}",
         "UV_CACHE_DIR": os.environ.get("UV_CACHE_DIR", str(Path.home() / ".cache" / "uv")),
         "UV_OFFLINE": "1",
     }
@@ -100,17 +101,12 @@ def _typed(block: Block, number: int, folder: Path, elsewhere: set[str]) -> str:
 
 def _bash(script: str, folder: Path, environment: Mapping[str, str]) -> str:
     """Return what the script printed. What it left running is killed."""
-    path = Path(sys.prefix, "bin")
     log = folder / "output"
     with log.open("wb") as output:
         shell = subprocess.Popen(
             ["bash", "-c", script],
             cwd=folder,
-            env={
-                **environment,
-                "PATH": f"{path}{os.pathsep}{environment['PATH']}",
-                "FAILURES": str(folder / "failures"),
-            },
+            env={**environment, "FAILURES": str(folder / "failures")},
             stdin=subprocess.DEVNULL,
             stdout=output,
             start_new_session=True,
