@@ -206,7 +206,7 @@ def test_all_are_retried_but_those_with_a_problem(run, r: redis.Redis, count: in
     assert run(main) == (count, bad)
     assert [job["id"] for job in _pending(r)] == [f"{n}" for n in range(count)]
     left = r.lrange("{jobs}:dead", 0, -1)
-    assert sum(entry.startswith("nonsense") for entry in left) == bad
+    assert sum("nonsense" in str(entry) for entry in left) == bad
 
 
 def test_two_who_retry_all_at_once_enqueue_each_job_once(run, r: redis.Redis) -> None:

@@ -10,10 +10,10 @@ import redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import MaxConnectionsError
 
-from tests.conftest import Worker
 from tests.support.producer import Producer
 from tests.support.servers import RedisServer
 from tests.support.waiting import wait_until
+from tests.support.worker_process import Worker
 from worker import Settings
 from worker.broker.connect import open_redis, open_worker_redis
 from worker.demo.servers import free_port

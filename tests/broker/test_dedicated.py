@@ -114,7 +114,7 @@ def test_commands_that_come_meanwhile_go_through_the_pool(run, proxy) -> None:
         second = await dedicated.send("ECHO", "second")
         assert proxy.connections == 1  # the second is written when its reply is awaited
         third = dedicated.execute_command("ECHO", "third")
-        assert await asyncio.gather(second, third) == [b"second", b"third"]
+        assert list(await asyncio.gather(second, third)) == [b"second", b"third"]
         assert await first == b"first"
         assert await dedicated.execute_command("ECHO", "fourth") == b"fourth"
 
@@ -266,7 +266,7 @@ def test_a_write_to_a_connection_that_has_just_been_reset_is_an_outage(run, prox
         for _ in range(20):
             await _until_it_answers(dedicated)
             proxy.reset_all()
-            with suppress(BROKER_DOWN):
+            with suppress(*BROKER_DOWN):
                 await (await dedicated.send("SET", "key", b"x" * 5_000_000))
 
     run(main)
@@ -297,12 +297,12 @@ def test_a_server_that_is_away_is_an_outage_until_it_is_back(run, proxy) -> None
 def test_a_write_that_is_cancelled_half_way_costs_the_connection(run, proxy) -> None:
     async def main(dedicated: DedicatedConnection) -> None:
         assert await dedicated.execute_command("ECHO", "x") == b"x"
-        proxy.pause(direction="requests")
-        # More than the sockets on the way hold.
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.1):
-                await dedicated.send("SET", "key", b"x" * 50_000_000)
-        proxy.pause(False)
+        # More than the socket takes at once.
+        task = asyncio.ensure_future(dedicated.send("SET", "key", b"x" * 50_000_000))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
         assert await dedicated.execute_command("ECHO", "next") == b"next"
         assert await dedicated.execute_command("EXISTS", "key") == 0
 
