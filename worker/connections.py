@@ -143,7 +143,7 @@ async def get_config(key: str) -> dict[str, Any]:
     As fresh as WORKER_CONFIG_TTL says; where that is 0, each call reads it from DynamoDB. In a
     plain handler, write `anyio.from_thread.run(get_config, key)`. Raise NotOpen outside
     `open_connections` and within another event loop, ConfigUnavailable when DynamoDB can't be read
-    and no item that is young enough is cached.
+    and no item that is young enough is cached, or when the item holds what can't be used.
     """
     opened = _connections()
     opened.home.check()

@@ -4,6 +4,7 @@ import pytest
 
 from tests.config.fakes import Clock, item
 from worker.config.cache import ConfigCache
+from worker.jobs.stored_attributes import StoredAttributes
 
 
 @pytest.fixture
@@ -63,6 +64,40 @@ def test_what_was_used_least_recently_is_forgotten(clock: Clock) -> None:
     known.remember(item("d", {}, clock.now))
     assert [key for key in "abcd" if known.fresh(key)] == ["a", "c", "d"]
     assert len(known) == 3
+
+
+def stored(size: int) -> StoredAttributes:
+    """Attributes of about so many bytes."""
+    text = "x" * (size // 2)
+    return StoredAttributes(f'{{"a":{{"S":"{text}"}}}}', {"a": {"S": text}})
+
+
+def test_what_was_used_least_recently_makes_room_where_items_are_large(clock: Clock) -> None:
+    known = cache(clock, size=100, max_bytes=100_000)
+    for key in "abc":
+        known.remember(item(key, stored(30_000), clock.now))
+    assert [key for key in "abc" if known.fresh(key)] == ["a", "b", "c"]
+    known.fresh("a")
+    known.remember(item("d", stored(30_000), clock.now))
+    assert [key for key in "abcd" if known.fresh(key)] == ["a", "c", "d"]
+    known.remember(item("a", stored(60_000), clock.now))
+    assert [key for key in "abcd" if known.fresh(key)] == ["a", "d"]
+    for _ in range(100):  # what is replaced is not counted any more
+        known.remember(item("a", stored(60_000), clock.now))
+    assert [key for key in "abcd" if known.fresh(key)] == ["a", "d"]
+    known.remember(item("too large", stored(200_000), clock.now))
+    assert len(known) == 0
+    for key in "abc":
+        known.remember(item(key, stored(30_000), clock.now))
+    assert len(known) == 3
+
+
+def test_what_is_known_of_keys_is_given_for_comparison(clock: Clock) -> None:
+    known = cache(clock)
+    attributes = stored(100)
+    known.remember(item("k", attributes, clock.now - 1_000))
+    known.remember(item("absent", None, clock.now))
+    assert known.known(["k", "absent", "never read"]) == {"k": attributes}
 
 
 def test_an_older_read_that_arrives_late_replaces_nothing(clock: Clock) -> None:

@@ -443,6 +443,17 @@ def test_the_cache_forgets_what_was_used_least_recently(
     assert dynamo_proxy.keys() == ["a", "b", "c", "b"]
 
 
+def test_the_cache_is_bounded_by_bytes_too(
+    through_proxy, dynamo_proxy, producer, table: Table
+) -> None:
+    for key in "abc":
+        table.put(key, text="x" * 50_000)
+    through_proxy(config_ttl=60, config_cache_bytes=250_000)
+    for key in "abacab":
+        assert producer.run("kept", config=key)["config"]["key"] == key
+    assert dynamo_proxy.keys() == ["a", "b", "c", "b"]
+
+
 def test_unprocessed_keys_are_asked_for_again(
     through_proxy, dynamo_proxy, producer, table: Table
 ) -> None:

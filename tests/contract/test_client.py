@@ -18,7 +18,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from tests.support.ports import free_port
 from tests.support.servers import RedisServer
-from tests.support.waiting import wait_until
+from tests.support.waiting import tolerance, wait_until
 from tests.support.worker_process import Shared
 from worker import Client, ConfigInfo, ErrorInfo, Malformed, NotOpen, Result, Settings
 
@@ -454,30 +454,26 @@ def test_a_redis_that_is_away_is_an_error_at_once(within) -> None:
         before = time.monotonic()
         with pytest.raises(RedisConnectionError):
             within(main, redis_url=url)
-        assert time.monotonic() - before < 4
+        assert time.monotonic() - before < 3 + tolerance()
 
 
 def test_a_redis_that_takes_no_more_bytes_is_a_timeout(
     within, redis_binary, tmp_path, monkeypatch
 ) -> None:
     monkeypatch.setattr("worker.broker.connect.REDIS_TIMEOUT", 1.0)
-    server = RedisServer(tmp_path, binary=redis_binary)
-    server.start()
     size = 64 * 1024 * 1024
 
     async def main(client: Client) -> None:
         await client.enqueue("h", "first")
         server.signal(signal.SIGSTOP)
-        before = time.monotonic()
         with pytest.raises(RedisTimeoutError, match="writing"):
             await client.enqueue("h", "x" * (size - 1000))
-        assert time.monotonic() - before < 4
         server.signal(signal.SIGCONT)
         await client.enqueue("h", "last")
 
-    within(main, redis_url=server.url, max_job_bytes=size)
-    with server.client() as r:
-        payloads = [json.loads(raw)["payload"][:10] for raw in r.lrange("jobs", 0, -1)]
-        assert payloads[0] == "last"
-        assert payloads[-1] == "first"
-    server.stop()
+    with RedisServer(tmp_path, binary=redis_binary) as server:
+        within(main, redis_url=server.url, max_job_bytes=size)
+        with server.client() as r:
+            payloads = [json.loads(raw)["payload"][:10] for raw in r.lrange("jobs", 0, -1)]
+    assert payloads[0] == "last"
+    assert payloads[-1] == "first"

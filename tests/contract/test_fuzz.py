@@ -44,7 +44,7 @@ def test_thousands_of_entries_through_a_real_worker_end_exactly_once(shared) -> 
             for raw, times in Counter(batch).items():
                 assert buried[raw] == times or json.loads(raw)["id"] in ended
         told.close()
-    assert shared.worker.process.poll() is None
+    assert shared.worker.exit_code is None
     assert "Traceback" not in shared.worker.log
 
 

@@ -4,9 +4,11 @@ import time
 from decimal import Decimal
 from typing import Any
 
+import anyio
 import pytest
 
 from tests.support.worker_process import Shared
+from worker import Client, Malformed, Settings
 
 pytestmark = pytest.mark.once
 
@@ -272,3 +274,18 @@ def test_a_job_with_a_byte_order_mark_runs_and_goes_on(shared: Shared) -> None:
     job_id = f"bom-{time.monotonic_ns()}"
     shared.r.lpush("jobs", f'\ufeff{{"id":"{job_id}","handler":"untyped","payload":"ü"}}')
     assert shared.producer.result(job_id)["result"] == "ü"
+
+
+def test_the_client_pushes_integers_that_older_workers_take(shared: Shared) -> None:
+    async def push() -> None:
+        async with Client(Settings(redis_url=shared.redis_server.url)) as client:
+            await client.enqueue("h", queue="idle", expires_at=1.7e12)  # type: ignore[arg-type]
+            fields = {"enqueued_at": 1.7e12, "attempts": 1.0, "payload": 2.0}
+            await client.enqueue_many([{"handler": "h", **fields}], queue="idle")
+            with pytest.raises(Malformed, match="expires_at must be an integer"):
+                await client.enqueue("h", queue="idle", expires_at=1.5)  # type: ignore[arg-type]
+
+    anyio.run(push)
+    many, one = shared.r.lrange("idle", 0, -1)
+    assert '"expires_at":1700000000000,' in one
+    assert '"enqueued_at":1700000000000,"attempts":1,"payload":2.0' in many

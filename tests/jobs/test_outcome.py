@@ -1,10 +1,12 @@
 """What is sent to Redis of an outcome, byte for byte, and which times a result shows."""
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic_core import to_json
 
 from worker.jobs.job import Job, decode
 from worker.jobs.keys import Keys
@@ -25,6 +27,7 @@ from worker.jobs.result import (
     JobFacts,
     Result,
     encode_result,
+    encode_success,
     in_order,
 )
 
@@ -175,3 +178,26 @@ def test_a_result_whose_numbers_were_written_as_floats_has_integers() -> None:
     assert numbers == (2, 5, 7, 9)
     assert {type(number) for number in numbers} == {int}
     assert type(result.result) is float
+
+
+@given(
+    id=st.text(min_size=1),
+    value=st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text() | st.floats(allow_nan=False),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+        max_leaves=5,
+    ),
+    times=st.tuples(*[st.none() | st.integers(0, 5000)] * 2, st.integers(0, 5000)),
+    attempts=st.integers(0, 9),
+)
+def test_the_quick_way_to_a_result_is_the_same_byte_for_byte(
+    id: str, value: Any, times: tuple[int | None, int | None, int], attempts: int
+) -> None:
+    job = Job()
+    job.id, job.handler, job.enqueued_at, job.attempts = id, 'the "handler"', times[0], attempts
+    config = {"key": "k\u00e9y", "version": 3, "stale": False}
+    attempt = Attempt("worker-1", attempts + 1, times[2], times[1], config)
+    quick = encode_success(
+        job, to_json(value), to_json(config), to_json("worker-1"), times[1], times[2]
+    )
+    assert quick == encode_result(job, attempt, "succeeded", result=value)

@@ -1,5 +1,6 @@
 """Which types take a payload the quick way, and that this changes nothing."""
 
+import re
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -25,6 +26,7 @@ from pydantic_core import to_json
 from typing_extensions import TypedDict
 
 from worker.execution.validation import config_validator, payload_validator
+from worker.jobs.config_item import ConfigItem
 
 pytestmark = pytest.mark.once
 
@@ -112,17 +114,23 @@ def outcome(validate: Any, value: Any) -> str:
     return repr(valid)
 
 
-@pytest.mark.parametrize("annotation", QUICK, ids=str)
+def named(annotation: object) -> str:
+    """Name a test for its type, without the addresses of functions in it: those differ between
+    the processes of pytest-xdist."""
+    return re.sub(r" at 0x\w+", "", str(annotation))
+
+
+@pytest.mark.parametrize("annotation", QUICK, ids=named)
 def test_a_type_that_is_the_same_from_python_is_spared_the_json(annotation) -> None:
     assert payload_validator(annotation).__name__ == "validate_python"
 
 
-@pytest.mark.parametrize("annotation", AS_JSON, ids=str)
+@pytest.mark.parametrize("annotation", AS_JSON, ids=named)
 def test_any_other_type_is_validated_as_json(annotation) -> None:
     assert payload_validator(annotation).__name__ != "validate_python"
 
 
-@pytest.mark.parametrize("annotation", QUICK + AS_JSON, ids=str)
+@pytest.mark.parametrize("annotation", QUICK + AS_JSON, ids=named)
 @given(value=values)
 def test_a_payload_is_what_its_json_is(annotation, value) -> None:
     as_json = TypeAdapter(annotation).validator.validate_json
@@ -141,6 +149,10 @@ decimals = st.decimals(
 )
 
 
+def item(**attributes: Any) -> ConfigItem:
+    return ConfigItem("k", attributes, 0, key_attribute="key", absence_confirmed=True)
+
+
 class Exact(BaseModel):
     model_config = ConfigDict(strict=True, extra="allow")
 
@@ -150,8 +162,8 @@ class Exact(BaseModel):
 
 @given(st.lists(decimals, max_size=4))
 def test_decimals_keep_every_digit_and_floats_are_plain(numbers) -> None:
-    item = {"prices": numbers, "shares": numbers, "more": {"numbers": numbers}}
-    valid = config_validator(Exact)(item)
+    attributes = {"prices": numbers, "shares": numbers, "more": {"numbers": numbers}}
+    valid = config_validator(Exact)(item(**attributes))
     assert valid.prices == numbers
     assert {type(number) for number in valid.prices} <= {Decimal}
     assert valid.shares == [float(number) for number in numbers]
@@ -175,13 +187,13 @@ def test_decimals_keep_every_digit_and_floats_are_plain(numbers) -> None:
         (float | Decimal, float),
         (float | dict[str, Decimal], float),
     ],
-    ids=str,
+    ids=named,
 )
 def test_no_float_of_ours_reaches_a_handler(annotation, kind) -> None:
     number = Decimal("0.12345678901234567890123456789")
     for other in (Any, Decimal):
         item_type = create_model("Item", n=annotation, others=list[other])  # type: ignore[valid-type]
-        valid = config_validator(item_type)({"n": number, "others": [number], "logo": b"\xff"})
+        valid = config_validator(item_type)(item(n=number, others=[number], logo=b"\xff"))
         assert type(valid.n) is kind
         assert valid.n == kind(number)
         assert type(valid.others[0]) is (Decimal if other is Decimal else float)

@@ -2,9 +2,11 @@
 
 import redis
 
+from tests.support.dynamo_proxy import DynamoProxy
 from tests.support.producer import Producer, job
 from tests.support.redis_proxy import RedisProxy
 from tests.support.servers import RedisServer
+from tests.support.table import Table
 from tests.support.waiting import wait_until
 from tests.support.worker_process import StartWorker
 
@@ -40,3 +42,23 @@ def test_a_long_way_from_redis_each_claim_takes_all_that_there_is_room_for(
         wait_until(lambda: len(r.keys("{jobs}:result:*")) == 600, 20)
         # One for each fifty, and a few before the first and for the lease.
         assert _exchanges(r) <= 18
+
+
+def test_an_idle_worker_reads_a_cold_flood_in_full_batches(
+    start_worker: StartWorker,
+    r: redis.Redis,
+    producer: Producer,
+    table: Table,
+    dynamo_proxy: DynamoProxy,
+) -> None:
+    """A thousand keys are ten requests, although claims come in halves once config is known."""
+    keys = [f"tenant-{number}" for number in range(1000)]
+    table.put_many({key: {"width": 1} for key in ["warm", *keys]})
+    start_worker(env={"AWS_ENDPOINT_URL_DYNAMODB": dynamo_proxy.url}, config_ttl=60)
+    for number in range(3):
+        producer.run("echo", number, config="warm")
+    before = dynamo_proxy.count()
+    producer.push_raw(*(job("echo", config=keys[number % 1000]) for number in range(10_000)))
+    wait_until(lambda: r.llen("jobs") == 0 and not producer.active(), 60)
+    # Ten when the machine is quiet, and twenty without the gathering.
+    assert dynamo_proxy.count() - before <= 14

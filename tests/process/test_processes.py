@@ -67,7 +67,7 @@ def test_what_can_not_start_is_not_started_again(start_worker) -> None:
 def test_the_processes_drain_when_their_supervisor_is_killed(start_worker, r) -> None:
     worker = start_worker("--processes", "2")
     wait_until(lambda: leases(r) == 2)
-    worker.process.kill()
+    worker.signal(signal.SIGKILL)
     wait_until(lambda: leases(r) == 0)
     wait_until(lambda: all(is_gone(pid) for pid in pids(worker.log)))
 

@@ -1,7 +1,5 @@
 """What a turn of the exchange loop does, by a table: no server, no clock."""
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,29 +12,29 @@ IDLE = Facts(reconciled=True, reading=False, unsent=0, free=100, batch=100, paus
 
 TABLE = [
     ("slots are free: claim", IDLE, Turn("exchange", 100)),
-    ("a claim is no larger than a batch", replace(IDLE, batch=50), Turn("exchange", 50)),
-    ("no slot is free, nothing to record: sleep", replace(IDLE, free=0), Turn("sleep")),
-    ("no slot is free: record", replace(IDLE, free=0, unsent=3), Turn("exchange", 0)),
-    ("record and claim in one exchange", replace(IDLE, unsent=3), Turn("exchange", 100)),
-    ("a read is under way: claim nothing", replace(IDLE, reading=True), Turn("sleep")),
-    ("a read is under way: record", replace(IDLE, reading=True, unsent=1), Turn("exchange", 0)),
-    ("in doubt: reconcile first", replace(IDLE, reconciled=False, unsent=3), Turn("reconcile")),
+    ("a claim is no larger than a batch", IDLE._replace(batch=50), Turn("exchange", 50)),
+    ("no slot is free, nothing to record: sleep", IDLE._replace(free=0), Turn("sleep")),
+    ("no slot is free: record", IDLE._replace(free=0, unsent=3), Turn("exchange", 0)),
+    ("record and claim in one exchange", IDLE._replace(unsent=3), Turn("exchange", 100)),
+    ("a read is under way: claim nothing", IDLE._replace(reading=True), Turn("sleep")),
+    ("a read is under way: record", IDLE._replace(reading=True, unsent=1), Turn("exchange", 0)),
+    ("in doubt: reconcile first", IDLE._replace(reconciled=False, unsent=3), Turn("reconcile")),
     (
         "in doubt, while a read may bring a job: wait for its end",
-        replace(IDLE, reconciled=False, reading=True),
+        IDLE._replace(reconciled=False, reading=True),
         Turn("sleep"),
     ),
     (
         "no job gets its config: claim nothing, look again",
-        replace(IDLE, pause=0.5),
+        IDLE._replace(pause=0.5),
         Turn("sleep", 0, 0.5),
     ),
     (
         "no job gets its config: record, look again",
-        replace(IDLE, pause=0.5, unsent=2),
+        IDLE._replace(pause=0.5, unsent=2),
         Turn("exchange", 0, 0.5),
     ),
-    ("a pause that is over", replace(IDLE, pause=-3.0), Turn("exchange", 100)),
+    ("a pause that is over", IDLE._replace(pause=-3.0), Turn("exchange", 100)),
 ]
 
 

@@ -44,7 +44,7 @@ EVERYTHING = {*MAY_IMPORT}
 MAY_IMPORT |= {
     "demo": EVERYTHING,
     "cli": {*EVERYTHING, "demo"},
-    "__main__": {"cli"},
+    "__main__": {"cli", "runtime"},
     "__init__": EVERYTHING,  # for types only; at run time it imports a name when it is asked for
 }
 

@@ -53,7 +53,10 @@ def dockerfile() -> list[tuple[str, str]]:
 
 def words(service: dict[str, Any]) -> list[str]:
     """The command of a service of our image, the image's entry point included."""
-    return [*service.get("entrypoint", ["python", "-m", "worker"]), *service.get("command", [])]
+    return [
+        *service.get("entrypoint", ["python", "-P", "-m", "worker"]),
+        *service.get("command", []),
+    ]
 
 
 def health_test(service: dict[str, Any]) -> list[str]:
@@ -104,7 +107,8 @@ def test_every_file_in_it_exists(services, monkeypatch) -> None:
             assert (ROOT / service["build"] / "Dockerfile").is_file()
     assert words(services["worker"])[-2:] == ["run", "examples.webhooks:app"]
     assert "deliver" in load_app("examples.webhooks:app").handlers
-    module = words(services["receiver"])[2]
+    receiver = words(services["receiver"])
+    module = receiver[receiver.index("-m") + 1]
     assert (ROOT / f"{module.replace('.', '/')}.py").is_file()
 
 
@@ -149,7 +153,7 @@ def test_its_commands_deliver_a_webhook(
     services, receiver, environment, start_worker, run_command, tmp_path
 ) -> None:
     shell, flags, script = words(services["table"])
-    script = script.replace("python -m", f"{sys.executable} -m")
+    script = script.replace("python -P", f"{sys.executable} -P")
     script = script.replace("http://receiver:8080", f"http://127.0.0.1:{receiver}")
     # The table is there already, as it is at a second `docker compose up`.
     subprocess.run([shell, flags, script], env=environment, cwd=tmp_path, check=True, timeout=60)
@@ -169,7 +173,7 @@ def test_its_commands_deliver_a_webhook(
 
 def test_the_image_runs_one_process_as_nobody_and_stops_by_sigterm(dockerfile) -> None:
     last = dict(dockerfile)
-    assert json.loads(last["ENTRYPOINT"]) == ["python", "-m", "worker"]
+    assert json.loads(last["ENTRYPOINT"]) == ["python", "-P", "-m", "worker"]
     assert json.loads(last["CMD"])[0] == "run"
     assert last["STOPSIGNAL"] == "SIGTERM"
     assert last["USER"].split(":")[0] not in ("root", "0")

@@ -13,12 +13,11 @@ from tests.support.producer import Producer, job
 from tests.support.redis_proxy import RedisProxy
 from tests.support.servers import RedisServer
 from tests.support.table import Table
-from tests.support.waiting import wait_until
+from tests.support.waiting import tolerance, wait_until
 from tests.support.worker_process import Worker, serving, worker_environment
 
 APP = "tests.apps.promises:app"
 RESUMES = 2.0
-TOLERANCE = 1.0
 
 
 @dataclass
@@ -224,7 +223,7 @@ def outlive(world: World, worker: Worker, notes: Path, way: Way, told: int | Non
     resumed = time.monotonic() - back
     for id in names:
         assert (producer.result(id)["status"], producer.result(id)["attempts"]) == ("succeeded", 1)
-    assert resumed < RESUMES + TOLERANCE
+    assert resumed < RESUMES + tolerance()
     producer.wait_idle()
     assert notes.read_text().count("begins") == 3
     assert producer.dead() == []
@@ -253,7 +252,7 @@ def test_a_redis_with_an_empty_memory_needs_no_restart_of_workers(start_worker, 
     back = time.monotonic()
     producer.push("echo", id="new")
     assert producer.result("new")["status"] == "succeeded"
-    assert time.monotonic() - back < RESUMES + TOLERANCE
+    assert time.monotonic() - back < RESUMES + tolerance()
     wait_until(lambda: "no longer this worker's" in worker.log)
     producer.wait_idle()
     assert r.zcard("{jobs}:workers") == 1

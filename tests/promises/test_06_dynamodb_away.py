@@ -14,14 +14,13 @@ from tests.support.dynamo_proxy import DynamoProxy, error
 from tests.support.producer import Producer, job
 from tests.support.servers import DynamoServer, RedisServer
 from tests.support.table import Table
-from tests.support.waiting import wait_until
+from tests.support.waiting import tolerance, wait_until
 from tests.support.worker_process import Worker, serving, worker_environment
 
 pytestmark = pytest.mark.once
 
 APP = "tests.apps.promises:app"
 TTL = 0.3
-TOLERANCE = 2.0
 
 
 @pytest.fixture
@@ -155,7 +154,7 @@ def test_what_is_cached_is_served_past_its_time_and_what_is_not_waits_without_a_
             found = producer.result(id)
             assert found["config"]["stale"] is True
             assert found["result"]["config"] == {"colour": "red"}
-        assert time.monotonic() - began < 6 + TOLERANCE
+        assert time.monotonic() - began < 6 + tolerance()
         wait_until(lambda: set(r.zrange("{jobs}:scheduled", 0, -1)) == set(waiting))
         assert producer.active() == []
         assert worker.log.count("Config can't be read") == told + 1
@@ -232,7 +231,7 @@ def test_jobs_with_config_run_at_full_speed_beside_jobs_that_wait_for_theirs(
             producer.push("echo", id=f"runs-{number}", config="cached")
         for number in range(300):
             assert producer.result(f"runs-{number}")["status"] == "succeeded"
-        assert time.monotonic() - began < 4 + TOLERANCE
+        assert time.monotonic() - began < 4 + tolerance()
         assert r.zcard("{jobs}:scheduled") > 250
 
 

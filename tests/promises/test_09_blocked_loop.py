@@ -10,7 +10,7 @@ from tests.support.waiting import wait_until
 pytestmark = pytest.mark.once
 
 APP = "tests.apps.promises:app"
-BLOCKED = "The event loop has been blocked"
+BLOCKED = "has blocked the event loop"
 COST = "That has cost the lease"
 
 
@@ -21,7 +21,7 @@ def test_the_log_names_the_job_and_shows_the_stack_and_once_more_when_the_lease_
     producer.push("block", 2.4, id="the-culprit")
     wait_until(lambda: BLOCKED in worker.log)
     assert r.get("{jobs}:result:the-culprit") is None
-    assert "by job 'the-culprit' ('block')" in worker.log
+    assert "Job 'the-culprit' ('block') has blocked" in worker.log
     assert "time.sleep(payload)" in worker.log
     assert COST not in worker.log
     wait_until(lambda: COST in worker.log)

@@ -133,7 +133,7 @@ def test_the_memory_of_a_worker_that_runs_many_jobs_stays_flat(
             r.lpush("jobs", *jobs)
         wait_until(lambda: not r.llen("jobs"), 60)
         producer.wait_idle()
-        status = Path(f"/proc/{worker.process.pid}/status").read_text()
+        status = Path(f"/proc/{worker.pid}/status").read_text()
         (line,) = [line for line in status.splitlines() if line.startswith("VmRSS")]
         return int(line.split()[1]) / 1024
 

@@ -1,5 +1,6 @@
 """The config table, as an operator edits it."""
 
+from collections.abc import Mapping
 from typing import Any, Self
 
 import boto3
@@ -38,6 +39,11 @@ class Table:
 
     def put(self, key: str, /, **attributes: Any) -> None:
         self._table.put_item(Item={self.key: key, **attributes})
+
+    def put_many(self, items: Mapping[str, Mapping[str, Any]]) -> None:
+        with self._table.batch_writer() as batch:
+            for key, attributes in items.items():
+                batch.put_item(Item={self.key: key, **attributes})
 
     def delete(self, key: str) -> None:
         self._table.delete_item(Key={self.key: key})

@@ -36,7 +36,7 @@ class RedisOutage:
                 "Redis is away: %s: %s. Running jobs go on and their outcomes are kept. Claiming "
                 "resumes by itself once Redis is back.",
                 type(error).__name__,
-                error,
+                str(error).rstrip("."),
             )
             self._on_event("redis_away", error=type(error).__name__)
         return _RETRY.equal_jitter(self._failures)

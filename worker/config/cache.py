@@ -57,11 +57,26 @@ class ConfigCache:
 
     def fresh(self, key: str, *, confirm_absence: bool = False) -> ConfigItem | None:
         """Return the item if it is fresh. `confirm_absence` refuses a remembered absence."""
-        return self._within(self._ttl, key, confirm_absence)
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        item = entry.item
+        now = self._monotonic()
+        if now - item.asked_at >= self._ttl or (confirm_absence and item.attributes is None):
+            return None
+        entry.used_at = self.last_use = now
+        self._entries.move_to_end(key)
+        return item
 
     def stale(self, key: str, *, confirm_absence: bool = False) -> ConfigItem | None:
         """Return the item if it may be used while DynamoDB is away."""
-        return self._within(self._ttl + self._max_stale, key, confirm_absence)
+        entry = self._entries.get(key)
+        if entry is None or (confirm_absence and entry.item.attributes is None):
+            return None
+        if self._monotonic() - entry.item.asked_at >= self._ttl + self._max_stale:
+            return None
+        self.use(key)
+        return entry.item
 
     def is_old(self, item: ConfigItem) -> bool:
         """Whether the item is past its time to live."""
@@ -99,6 +114,7 @@ class ConfigCache:
         entry = self._entries.get(key)
         if entry is not None:
             entry.used_at = self.last_use = self._monotonic()
+            self._entries.move_to_end(key)
 
     def due(self, latest: float) -> list[str]:
         """The keys to read again: used within the last time to live, and old enough.
@@ -112,15 +128,3 @@ class ConfigCache:
             if now - entry.used_at <= ttl
             and now - entry.item.asked_at >= min(entry.share * ttl, latest)
         ]
-
-    def _within(self, age: float, key: str, confirm_absence: bool) -> ConfigItem | None:
-        entry = self._entries.get(key)
-        if entry is None:
-            return None
-        item = entry.item
-        now = self._monotonic()
-        if now - item.asked_at >= age or (confirm_absence and item.attributes is None):
-            return None
-        entry.used_at = self.last_use = now
-        self._entries.move_to_end(key)
-        return item

@@ -16,6 +16,7 @@ from botocore.exceptions import BotoCoreError, NoRegionError
 
 from worker.config.failures import credentials_failure
 from worker.config.loader import MOST_IN_FLIGHT
+from worker.config.own_calls import prepare
 from worker.errors import StartupError
 from worker.settings import Settings
 
@@ -45,6 +46,7 @@ async def open_dynamo(
                 client = await stack.enter_async_context(
                     session.client("dynamodb", config=_client_config(settings))
                 )
+                prepare(client, await session.get_credentials())
         except Exception as error:
             raise await _failure(error, session, settings) from error
         yield session, client

@@ -19,12 +19,13 @@ class ConfigOutage:
     """The failures of reads in a row. All times are in seconds, on the clock `monotonic`.
 
     A read that began before the last failure was noted is ignored: of several reads under way when
-    DynamoDB goes away, one counts.
+    DynamoDB goes away, one counts. `in_a_row` counts the failures since the last read that worked,
+    however long ago.
     """
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
-        self._failures = 0
+        self.in_a_row = 0
         self._misconfigured = False
         self._began_at = 0.0
         self._failed_at = 0.0
@@ -33,14 +34,14 @@ class ConfigOutage:
     @property
     def failures(self) -> int:
         """How many reads in a row have failed; 0 unless DynamoDB is away."""
-        if not self._failures or self._monotonic() - self._failed_at > _FORGOTTEN:
+        if not self.in_a_row or self._monotonic() - self._failed_at > _FORGOTTEN:
             return 0
-        return self._failures
+        return self.in_a_row
 
     @property
     def pauses_reads(self) -> bool:
         """Whether the last failure is so recent that no read is to be tried yet."""
-        return self._failures > 0 and self._monotonic() < self._retry_at
+        return self.in_a_row > 0 and self._monotonic() < self._retry_at
 
     def is_older(self, asked_at: float) -> bool:
         """Whether what was asked for at this time was asked for before the outage's last read."""
@@ -48,13 +49,13 @@ class ConfigOutage:
 
     def failed(self, error: ConfigUnavailable, began_at: float) -> None:
         """Note a failed read. Log an outage once, and again when its kind changes."""
-        if self._failures and began_at < self._failed_at:
+        if self.in_a_row and began_at < self._failed_at:
             return
-        self._failures += 1
+        self.in_a_row += 1
         self._began_at = began_at
         self._failed_at = self._monotonic()
-        self._retry_at = self._failed_at + _PAUSE.equal_jitter(self._failures)
-        if self._failures > 1 and error.misconfigured == self._misconfigured:
+        self._retry_at = self._failed_at + _PAUSE.equal_jitter(self.in_a_row)
+        if self.in_a_row > 1 and error.misconfigured == self._misconfigured:
             return
         self._misconfigured = error.misconfigured
         log.error(
@@ -66,6 +67,6 @@ class ConfigOutage:
 
     def succeeded(self, began_at: float) -> None:
         """Note a read that worked."""
-        if self._failures and began_at >= self._failed_at:
-            self._failures = 0
+        if self.in_a_row and began_at >= self._failed_at:
+            self.in_a_row = 0
             log.warning("DynamoDB can be read again; jobs run with fresh config.")

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Seconds that one call may take, its retries and new credentials included. The SDK's own time-outs
-# are shorter; this one is for sources of credentials, which have none or a minute.
+# Seconds that one call may take, its retries and new credentials included, and that credentials may
+# take. The SDK's own time-outs are shorter, but sources of credentials have none, or a minute.
 _LONGEST_CALL = 10.0
+_LONGEST_FETCH = 5.0
 _FIRST_ERROR = 300  # HTTP status
 
 
@@ -36,11 +37,23 @@ class _Call:
 _call: ContextVar[_Call | None] = ContextVar("_call", default=None)
 
 
-def prepare(client: "DynamoDBClient") -> None:
-    """Make the client able to do calls of our own. Calling it again changes nothing."""
+def prepare(client: "DynamoDBClient", credentials: Any) -> None:
+    """Make the client able to do calls of our own. `credentials` are those that it signs with."""
+
+    async def fetch_credentials(**_: Any) -> None:
+        """Fetch what is due, so that whatever that raises is known for what it is."""
+        if _call.get() is None or credentials is None:
+            return
+        try:
+            with anyio.fail_after(_LONGEST_FETCH):
+                await credentials.get_frozen_credentials()
+        except Exception as error:
+            raise credentials_failure(error) from error
+
     events: Any = client.meta.events  # the types don't know that handlers may be coroutines
-    events.register("before-call.dynamodb", _fetch_credentials, unique_id="worker-credentials")
-    events.register("before-parse.dynamodb", _take_body, unique_id="worker-body")
+    # The first event of a call: the next step is the endpoint, which needs credentials already.
+    events.register("provide-client-params.dynamodb", fetch_credentials)
+    events.register("before-parse.dynamodb", _take_body)
 
 
 async def raw_reply(call: Awaitable[Any]) -> bytes:
@@ -79,15 +92,3 @@ def _take_body(response_dict: dict[str, Any], **_: Any) -> None:
     if ours is not None and ours.takes_body and response_dict["status_code"] < _FIRST_ERROR:
         ours.body = response_dict["body"]
         response_dict["body"] = b"{}"
-
-
-async def _fetch_credentials(request_signer: Any, **_: Any) -> None:
-    """Fetch what the signature will need, so that whatever that raises is known for what it is."""
-    if _call.get() is None:
-        return
-    try:
-        await request_signer.get_auth_instance(
-            request_signer.signing_name, request_signer.region_name
-        )
-    except Exception as error:
-        raise credentials_failure(error) from error

@@ -70,6 +70,8 @@ class ConfigStore:
 
     def is_stale(self, item: ConfigItem) -> bool:
         """Whether the item is too old, and is used because DynamoDB can't be read."""
+        if not self._outage.in_a_row:  # as nearly always, and asked for every job
+            return False
         return self._outage.is_older(item.asked_at) and self._cache.is_old(item)
 
     def remembered(self, key: str, *, confirm_absence: bool = False) -> ConfigItem | None:

@@ -9,7 +9,7 @@ import anyio
 from boto3.dynamodb.types import TypeSerializer
 
 from worker.config.failures import WRONG_KEY, call_failure
-from worker.config.own_calls import parsed_reply, prepare, raw_reply
+from worker.config.own_calls import parsed_reply, raw_reply
 from worker.config.reply import NotDynamo, batch_reply, delete_reply, get_reply, scan_reply
 from worker.errors import ConfigUnavailable
 from worker.jobs.attribute_values import decoded, exact_number
@@ -33,14 +33,13 @@ _UNPROCESSED_TRIES = 5
 
 
 class ConfigTable:
-    """The table `name` with the string partition key `key_attribute`, over the shared client.
+    """The table `name` with the string partition key `key_attribute`, over `open_dynamo`'s client.
 
     Every method raises ConfigUnavailable, which says what is wrong and never quotes an item.
     Whatever one item holds harms that item alone: see `StoredAttributes.problem`.
     """
 
     def __init__(self, client: "DynamoDBClient", name: str, key_attribute: str) -> None:
-        prepare(client)
         self._client = client
         self._threads = anyio.CapacityLimiter(1)
         self.name = name

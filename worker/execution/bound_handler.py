@@ -1,11 +1,12 @@
 """A handler bound to its types: validators built once, and its view of a config item."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar, get_args
 
 from pydantic import ValidationError
 from pydantic.errors import PydanticUserError
+from pydantic_core import to_json
 from pydantic_core.core_schema import ErrorType
 
 from worker.app import Handler
@@ -22,7 +23,8 @@ class ConfigView:
     """One version of a config item, as one handler sees it.
 
     The two infos are what results say of it, None where there is no item. `problem` says which
-    attribute is wrong where the item can't be used.
+    attribute is wrong where the item can't be used. Made once for each version of an item, and with
+    it the infos' JSON, which every result repeats.
     """
 
     value: Any
@@ -30,6 +32,12 @@ class ConfigView:
     info: dict[str, Any] | None
     stale_info: dict[str, Any] | None
     problem: str | None = None
+    info_json: bytes = field(init=False)
+    stale_info_json: bytes = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "info_json", to_json(self.info))
+        object.__setattr__(self, "stale_info_json", to_json(self.stale_info))
 
 
 class BoundHandler:
@@ -86,7 +94,7 @@ class BoundHandler:
             return None
         if self._takes_plain_config or self._validate_config is None:
             return item.plain
-        return self._validate_config(item.exact)
+        return self._validate_config(item)
 
 
 def _validator(

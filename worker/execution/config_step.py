@@ -44,9 +44,9 @@ class ConfigStep:
         job = claimed.job
         item = self._configs.remembered(job.config, confirm_absence=job.names_config)
         if item is None:
-            self._pace.waited()
             return True
         claimed.item = item
+        self._pace.ready_in_a_row += 1
         return False
 
     async def read(self, claimed: ClaimedJob) -> Outcome | None:
@@ -55,22 +55,23 @@ class ConfigStep:
         Where it can't be read the job runs later, with no attempt spent.
         """
         job = claimed.job
+        self._pace.waits()
         try:
             claimed.item = await self._configs.load(job.config, confirm_absence=job.names_config)
         except ConfigUnavailable as error:
             self._pace.failed()
             delay = _RETRY.equal_jitter(max(1, self._configs.failures))
             return self._outcomes.config_unavailable(claimed, error, delay)
+        finally:
+            self._pace.waited()
         return None
 
     def check(self, claimed: ClaimedJob) -> Outcome | None:
         """Take what the handler makes of the item: its config and policy."""
         item = claimed.item
         assert item is not None  # noqa: S101 - remembered or read
-        pace = self._pace
-        pace.ready_in_a_row += 1
-        if pace.failed_in_a_row:
-            pace.recovered()
+        if self._pace.failed_in_a_row:
+            self._pace.recovered()
         claimed.stale = self._configs.is_stale(item)
         view = claimed.view = claimed.handler.view(item)
         if item.attributes is None and claimed.job.names_config:

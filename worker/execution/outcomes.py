@@ -10,7 +10,7 @@ from worker.execution.claimed_job import ClaimedJob
 from worker.execution.defaults import JobDefaults
 from worker.jobs.clock import RedisClock
 from worker.jobs.failure import describe, failure, message_of
-from worker.jobs.job import Job, continued, decode
+from worker.jobs.job import Job, continued, decode, looks_like_seconds
 from worker.jobs.keys import Keys
 from worker.jobs.outcome import (
     Burial,
@@ -25,7 +25,7 @@ from worker.jobs.outcome import (
     requeue,
 )
 from worker.jobs.policy import Policy
-from worker.jobs.result import Attempt, ErrorInfo, JobFacts, encode_result
+from worker.jobs.result import Attempt, ErrorInfo, JobFacts, encode_result, encode_success
 
 log = logging.getLogger("worker")
 
@@ -36,7 +36,9 @@ class Outcomes:
     def __init__(self, defaults: JobDefaults, worker_id: str, clock: RedisClock) -> None:
         self.defaults = defaults
         self._worker_id = worker_id
+        self._worker_json = to_json(worker_id)
         self.now_ms = clock.now_ms
+        self._warned_of_seconds = False
 
     # -- the job never ran ---------------------------------------------------------------------
 
@@ -63,6 +65,13 @@ class Outcomes:
 
     def expired(self, claimed: ClaimedJob) -> Outcome:
         """The job was not started in time: it ends without running."""
+        if looks_like_seconds(claimed.job.expires_at) and not self._warned_of_seconds:
+            self._warned_of_seconds = True
+            log.warning(
+                "%s expired at once: its expires_at looks like seconds, and must be in ms since "
+                "the epoch. Fix its producer. Later jobs like it say so in their results only.",
+                claimed,
+            )
         attempt = self._attempt(claimed, claimed.job.attempts)
         return expire(claimed.raw, claimed.job, attempt, self._policy_of(claimed).result_ttl_ms)
 
@@ -95,26 +104,30 @@ class Outcomes:
     def succeeded(self, claimed: ClaimedJob, value: Any) -> Outcome:
         """The handler returned `value`."""
         try:
-            attempt = self._attempt(claimed, claimed.job.attempts + 1)
-            result = encode_result(claimed.job, attempt, "succeeded", result=value)
-            if b"NaN" in result or b"Infinity" in result:
-                from_json(result, allow_inf_nan=False)
+            json = to_json(value)
+            if b"NaN" in json or b"Infinity" in json:
+                from_json(json, allow_inf_nan=False)
         except Exception as error:  # noqa: BLE001 - a value's own code may raise anything
             problem = f"the result has no JSON: {message_of(error)}"
             return self._bury_after_run(
                 claimed, "result_invalid", failure("ResultInvalid", problem)
             )
         limit = self.defaults.max_result_bytes
-        if len(result) > limit and (size := len(to_json(value))) > limit:
+        if len(json) > limit:
             problem = (
-                f"the result has {size:,} bytes, more than WORKER_MAX_RESULT_BYTES ({limit:,}); "
-                "store it elsewhere and return where"
+                f"the result has {len(json):,} bytes, more than WORKER_MAX_RESULT_BYTES "
+                f"({limit:,}); store it elsewhere and return where"
             )
             return self._bury_after_run(
                 claimed, "result_too_large", failure("ResultTooLarge", problem)
             )
-        policy = claimed.view.policy if claimed.view else self.defaults.policy
-        return finish(claimed.raw, claimed.job, result, policy.result_ttl_ms)
+        view = claimed.view
+        assert view is not None  # noqa: S101 - it ran
+        config = view.stale_info_json if claimed.stale else view.info_json
+        result = encode_success(
+            claimed.job, json, config, self._worker_json, claimed.started_at, self.now_ms()
+        )
+        return finish(claimed.raw, claimed.job, result, view.policy.result_ttl_ms)
 
     def failed(self, claimed: ClaimedJob, error: BaseException) -> Outcome:
         """The handler raised: another attempt, or the dead list."""

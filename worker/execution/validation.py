@@ -12,6 +12,9 @@ from typing import Any
 from pydantic import TypeAdapter
 from pydantic_core import to_json
 
+from worker.jobs.attribute_values import int_or_float
+from worker.jobs.config_item import ConfigItem
+
 # Nodes of pydantic's schemas that take the same from a Python value as from its JSON, if they are
 # not strict.
 _SAME_FROM_PYTHON = frozenset(
@@ -39,10 +42,8 @@ def payload_validator(annotation: Any) -> Callable[[Any], Any]:
     return lambda payload: validate_json(to_json(payload))
 
 
-def config_validator(annotation: Any) -> Callable[[dict[str, Any]], Any]:
-    """Return a function that validates an item with its numbers as `Decimal`.
-
-    Raise PydanticUserError for unusable types.
+def config_validator(annotation: Any) -> Callable[[ConfigItem], Any]:
+    """Return a function that validates a config. Raise PydanticUserError for unusable types.
 
     Numbers are exact where the type asks for `Decimal`, and `int` or `float` everywhere else. A set
     becomes a set where the type asks for one, else a list.
@@ -51,16 +52,16 @@ def config_validator(annotation: Any) -> Callable[[dict[str, Any]], Any]:
     validator = adapter.validator
     asks_for_decimals = "decimal" in _node_types(adapter.core_schema)
 
-    def validate(item: dict[str, Any]) -> Any:
+    def validate(item: ConfigItem) -> Any:
         """JSON holds nearly every item. If not, JSON's rules are checked first where they can be,
         then the value is taken from Python. That is not strict, as strict types refuse too much.
         """
         beyond_json: list[ExactFloat | bytes] = []
-        value = _as_json(item, beyond_json)
+        value = _as_json(item.exact if asks_for_decimals else item.plain, beyond_json)
         exact = [number for number in beyond_json if isinstance(number, ExactFloat)]
         if len(exact) == len(beyond_json):
             valid = validator.validate_json(to_json(value))
-            if not exact or not asks_for_decimals:
+            if not exact:
                 return valid
         valid = validator.validate_python(value, strict=False)
         if all(number.is_read for number in exact):
@@ -105,10 +106,8 @@ def _as_json(value: Any, beyond_json: list[ExactFloat | bytes]) -> Any:
 
 
 def _number(value: Decimal) -> int | float:
-    if value == value.to_integral_value():
-        return int(value)
-    number = float(value)
-    if Decimal(repr(number)) == value:
+    number = int_or_float(value)
+    if isinstance(number, int) or Decimal(repr(number)) == value:
         return number
     exact = ExactFloat(number)
     exact.digits, exact.is_read = str(value), False

@@ -78,10 +78,11 @@ def decode(raw: bytes, keys: Keys, max_bytes: int) -> Job:
     job.crashes = 0 if crashes is None else crashes
     job.queue = keys.pending
     problem = _problem(job, keys)
-    if problem and _make_integers(job):
-        problem = _problem(job, keys)
     if problem:
-        raise malformed(fields, problem, keys)
+        if _make_integers(job):
+            problem = _problem(job, keys)
+        if problem:
+            raise malformed(fields, problem, keys)
     return job
 
 

@@ -76,7 +76,7 @@ class Doubt:
         """Redis refused these outcomes: their jobs are no longer in the active list."""
         if not lease_live:
             self._refused += len(jobs)  # reported with the lost lease, in one line
-        elif jobs:
+        else:
             log.warning(
                 "%s: outcome discarded, this worker no longer owns the job: it was recorded or "
                 "given back before. Nothing needs to be done.",
@@ -85,13 +85,12 @@ class Doubt:
 
     def complained(self, complaints: Mapping[ClaimedJob, str]) -> None:
         """Redis recorded these results, but refused to push or publish them."""
-        if complaints:
-            log.error(
-                "%s: Redis did not take a result for its reply_to or channel (%s). The result "
-                "itself is recorded. Look at the type of that list and at the ACL.",
-                _count(list(complaints)),
-                next(iter(complaints.values())),
-            )
+        log.error(
+            "%s: Redis did not take a result for its reply_to or channel (%s). The result "
+            "itself is recorded. Look at the type of that list and at the ACL.",
+            _count(list(complaints)),
+            next(iter(complaints.values())),
+        )
 
     def _log_lost_lease(self, jobs: int, cancelled: int) -> None:
         ended = time.monotonic() - (self._renewed_at or 0.0) - self._parts.lease

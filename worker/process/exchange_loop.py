@@ -100,6 +100,7 @@ class ExchangeLoop:
             self._slots.step_back(self._slot_user)
         elif not (self.doubt or self._reading):
             free = self._slots.free_for(self._slot_user, unsent)
+            pause = self._config_pace.gather(free)
         return Facts(
             reconciled=not self.doubt,
             reading=self._reading,
@@ -137,8 +138,10 @@ class ExchangeLoop:
 
     def _report(self, sent: list[ClaimedJob], reply: Exchange) -> None:
         """Pass on what Redis confirmed and what it refused."""
-        self.doubt.refused([sent[index] for index in reply.refused], lease_live=reply.live)
-        self.doubt.complained({sent[at]: text for at, text in reply.complaints.items()})
+        if reply.refused:
+            self.doubt.refused([sent[index] for index in reply.refused], lease_live=reply.live)
+        if reply.complaints:
+            self.doubt.complained({sent[at]: text for at, text in reply.complaints.items()})
         if self._recorded_hooks:
             refused = set(reply.refused)
             for index, claimed in enumerate(sent):

@@ -4,10 +4,8 @@ import asyncio
 import logging
 import os
 import secrets
-import signal
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import anyio
@@ -37,6 +35,7 @@ from worker.process.readiness import wait_until_ready
 from worker.process.recoverer import Recoverer
 from worker.process.slots import Slots
 from worker.process.suspects import Suspects
+from worker.runtime.signals import signals_passed_to
 from worker.runtime.watchdog import Watchdog
 from worker.settings import Settings
 
@@ -89,9 +88,14 @@ class Service:
 
     async def run(self) -> Exit:
         """Work until stopped. Raises StartupError."""
-        async with self._signals_handled(), open_connections(self._settings) as connections:
+        with self._signals_handled():
+            return await self._run()
+
+    async def _run(self) -> Exit:
+        async with open_connections(self._settings) as connections:
             with anyio.CancelScope() as self._starting:
-                await wait_until_ready(connections)
+                if not self._stop.is_set():
+                    await wait_until_ready(connections)
             if self._stop.is_set():
                 return Exit(0, stuck=False)
             parts = self._wire(connections)
@@ -212,20 +216,8 @@ class Service:
             except BROKER_DOWN as error:
                 log.debug("Whether the queue is empty can't be seen: %s; it is tried again.", error)
 
-    @asynccontextmanager
-    async def _signals_handled(self) -> AsyncIterator[None]:
-        """SIGTERM and Ctrl-C drain; the handlers that were there before come back."""
+    def _signals_handled(self) -> AbstractContextManager[None]:
+        """SIGTERM, Ctrl-C and SIGHUP drain, also one that arrived while the process started."""
         if not self._handles_signals:
-            yield
-            return
-        loop = asyncio.get_running_loop()
-        numbers = (signal.SIGTERM, signal.SIGINT)
-        before = [signal.getsignal(number) for number in numbers]
-        for number in numbers:
-            loop.add_signal_handler(number, self.stop)
-        try:
-            yield
-        finally:
-            for number, handler in zip(numbers, before, strict=True):
-                loop.remove_signal_handler(number)
-                signal.signal(number, handler)
+            return nullcontext()
+        return signals_passed_to(self.stop, asyncio.get_running_loop())

@@ -1,11 +1,9 @@
 """What one turn of the exchange loop does: decided from plain facts alone."""
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(NamedTuple):
     """All that a turn depends on."""
 
     # Whether Redis's active list is known to hold what we believe. Not so at the start, after a
@@ -19,12 +17,11 @@ class Facts:
     free: int
     # The most to claim at once.
     batch: int
-    # Seconds until claiming is allowed again, because no job gets its config; 0 or less: now.
+    # Seconds until claiming is allowed again, because jobs wait for their config; 0 or less: now.
     pause: float
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
+class Turn(NamedTuple):
     """What to do. `limit` is how many jobs to claim, `wake_after` when to look again (seconds;
     0: not before something happens).
     """
