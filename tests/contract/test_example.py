@@ -1,4 +1,4 @@
-"""examples/webhooks.py, against an HTTP server that answers as the path says."""
+"""examples/webhooks.py, against an HTTP server that answers with the status that the path names."""
 
 import asyncio
 import json
@@ -68,7 +68,7 @@ def endpoint() -> Iterator[Endpoint]:
 
 @pytest.fixture
 def outcome(start_worker, r, table) -> Any:
-    """Deliver to a tenant, and tell the result."""
+    """Deliver an event to a tenant and return the result."""
     start_worker(app=EXAMPLE, backoff_base=0.01)
 
     def deliver_to(tenant: dict[str, Any], job_id: str = "1") -> Any:
@@ -93,14 +93,14 @@ def test_an_event_arrives_signed_with_its_tenants_secret(outcome, endpoint) -> N
     assert not is_genuine(lowered, body + b" ", SECRET)
 
 
-def test_an_endpoint_that_is_gone_is_not_asked_again(outcome, endpoint, r) -> None:
+def test_an_endpoint_that_is_gone_gets_no_second_request(outcome, endpoint, r) -> None:
     assert outcome(endpoint.tenant("410"))["error"]["type"] == "Reject"
     assert len(endpoint.received) == 1
     assert json.loads(r.lindex("{jobs}:dead", 0))["reason"] == "rejected"
 
 
 @pytest.mark.parametrize("first", [429, 401, 503, 302])
-def test_what_may_be_mended_is_tried_again(outcome, endpoint, first) -> None:
+def test_what_an_edit_may_correct_is_tried_again(outcome, endpoint, first) -> None:
     result = outcome(endpoint.tenant(f"{first}/204"))
     assert result["status"] == "succeeded"
     assert result["attempts"] == 2

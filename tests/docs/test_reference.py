@@ -2,9 +2,8 @@
 
 import re
 from collections.abc import Iterator
-from typing import get_args
+from typing import Any, get_args
 
-import click
 import pytest
 import typer
 
@@ -106,7 +105,8 @@ def test_every_command_is_in_its_table_and_no_other() -> None:
     assert named == set(commands(typer.main.get_command(app), ""))
 
 
-def commands(command: click.Command, path: str) -> Iterator[str]:
+def commands(command: Any, path: str) -> Iterator[str]:
+    """Yield the names of all commands within one of typer's."""
     inner = getattr(command, "commands", {})
     for name, each in inner.items():
         yield from commands(each, f"{path} {name}".strip())
