@@ -19,6 +19,7 @@ from tests.support.worker_process import Shared, StartWorker
 pytestmark = pytest.mark.once
 
 APP = "tests.apps.config:app"
+IN_PROCESS = True
 SETTINGS = {
     "timeout": 0.1,
     "max_attempts": 2,
