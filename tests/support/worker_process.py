@@ -15,6 +15,7 @@ from typing import Self
 import redis
 
 from tests.support import forked
+from tests.support.in_process import LoggingWorker
 from tests.support.producer import Producer
 from tests.support.servers import DynamoServer, RedisServer
 from tests.support.table import Table
@@ -166,5 +167,5 @@ class Shared:
     r: redis.Redis
     producer: Producer
     table: Table
-    worker: Worker
+    worker: Worker | LoggingWorker
     environment: dict[str, str]
