@@ -89,7 +89,7 @@ def _panel(panel: Axes, plot: Plot, records: list[Record], what: str) -> None:
     panel.spines[["top", "right"]].set_visible(False)
 
 
-def _on_backlog(  # noqa: PLR0913 - one keyword for each thing that is varied
+def _on_backlog(  # noqa: PLR0913 - one measurement, by keyword
     pair: Pair,
     system: str,
     *,

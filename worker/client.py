@@ -90,7 +90,7 @@ class Client:
         self._redis = self._result_waiter = self._home = None
         return await self._stack.__aexit__(exc_type, exc, traceback)
 
-    async def enqueue(  # noqa: PLR0913 - a keyword for each field of a job
+    async def enqueue(  # noqa: PLR0913 - a job's fields, by keyword
         self,
         handler: str,
         payload: Any = None,

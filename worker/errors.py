@@ -4,7 +4,7 @@ WorkerError
 ├── StartupError             the worker can't start; its message is what the operator reads
 │   └── AppError             MODULE:APP names no app, or the app has no handlers
 ├── HandlerError             a handler is registered wrongly (parameters, options, types)
-├── NotOpen                  an accessor was called outside `open_connections`
+├── NotOpen                  no connection is open here: outside of its context, in another loop
 ├── Malformed                bytes in the list are no job
 ├── ConfigUnavailable        DynamoDB can't be read now, and no cached item is young enough
 └── SettingsError            a setting or queue name that can't be used
@@ -36,7 +36,7 @@ class HandlerError(WorkerError, TypeError):
 
 
 class NotOpen(WorkerError, RuntimeError):
-    """There is no open connection in this process."""
+    """No connection is open here: none in this process, or only in another event loop."""
 
 
 class SettingsError(WorkerError, ValueError):

@@ -65,7 +65,7 @@ class Queue:
     async def exchange(self, outcomes: Sequence[Outcome], limit: int) -> Exchange:
         """Record these outcomes and claim up to `limit` jobs, in one atomic step.
 
-        Wait for one exchange before the next, or they use connections of the pool.
+        One at a time: a second one meanwhile takes another connection of the pool.
         """
         return await (await self.send(outcomes, limit))
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _STEP = 1000  # jobs between two looks at the ids that were pushed
 
 
-def push(  # noqa: PLR0913 - an argument for each option
+def push(  # noqa: PLR0913 - a command's options
     handler: Annotated[str, typer.Argument(metavar="HANDLER", help="The handler's name.")],
     payload: Annotated[
         str | None, typer.Argument(metavar="PAYLOAD", help="JSON; '-' reads it from stdin.")

@@ -1,9 +1,7 @@
 """`worker run`: start a worker process, or several, and exit with its code."""
 
 import gc
-import logging
 import os
-import sys
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -69,6 +67,7 @@ def _work(target: str, settings: "Settings", *, burst: bool) -> int:
 def _serve(target: str, settings: "Settings", *, burst: bool) -> int:
     from worker.process.loading import load_app
     from worker.process.service import Service
+    from worker.runtime.exit_guard import PATIENCE, ExitGuard
 
     app = load_app(target)
     gc.freeze()
@@ -76,8 +75,7 @@ def _serve(target: str, settings: "Settings", *, burst: bool) -> int:
 
     async def serve() -> int:
         ended = await Service(app, settings, burst=burst).run()
-        if ended.stuck:
-            _exit_now(ended.code)
+        ExitGuard(ended.code, patience=0.0 if ended.stuck else PATIENCE).start()
         return ended.code
 
     return _run(serve)
@@ -103,14 +101,3 @@ def _run(main: Any) -> int:
 
     code: int = anyio.run(main, backend_options={"use_uvloop": find_spec("uvloop") is not None})
     return code
-
-
-def _exit_now(code: int) -> None:
-    """Exit without waiting for what can't be stopped: a thread, a task that swallows cancellation.
-
-    The loop would wait for it for ever. All jobs are given back and all is closed by now.
-    """
-    sys.stdout.flush()
-    logging.shutdown()
-    sys.stderr.flush()
-    os._exit(code)
