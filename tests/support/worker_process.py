@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Self
-
-import redis
+from typing import Any, Self
 
 from tests.support import forked
 from tests.support.in_process import LoggingWorker
@@ -168,7 +166,7 @@ class Shared:
     tests tell their jobs apart by id."""
 
     redis_server: RedisServer
-    r: redis.Redis
+    r: Any
     producer: Producer
     table: Table
     worker: Worker | LoggingWorker
