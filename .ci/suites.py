@@ -14,7 +14,7 @@ from pathlib import Path
 
 # Tests mostly wait, so there are more processes than cores. Each has servers of its own.
 PARALLEL = ["--numprocesses", "4", "--dist", "worksteal"]
-MOST_SECOND_TRIES = 3
+MOST_SECOND_TRIES = 8
 CACHE = ".pytest_cache/ci"
 FAILED = 1  # pytest's exit code when tests failed; others mean that it could not run them
 

@@ -6,6 +6,7 @@ stops or breaks a server starts its own. With pytest-xdist each of its processes
 
 import subprocess
 from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import redis
 
 from tests.support.commands import Command
 from tests.support.dynamo_proxy import DynamoProxy
+from tests.support.in_process import StartInProcess, WorkerInProcess, in_thread, running
 from tests.support.producer import Producer
 from tests.support.servers import DEBIAN_REDIS, DynamoServer, RedisServer
 from tests.support.table import Table
@@ -27,6 +29,7 @@ from tests.support.worker_process import (
     settings_environment,
     worker_environment,
 )
+from worker import App, Settings
 
 BASIC = "tests.apps.basic:app"
 
@@ -184,6 +187,21 @@ def command(environment: dict[str, str], tmp_path: Path) -> Command:
     return Command(environment, tmp_path)
 
 
+@pytest.fixture
+def worker_in_process(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> StartInProcess:
+    """Run a worker in this process, with settings as keywords:
+    `async with worker_in_process(app, lease=1.5) as worker: ...; await worker.drain()`."""
+
+    def start(app: App, **settings: object) -> AbstractAsyncContextManager[WorkerInProcess]:
+        for name, value in {**environment, **settings_environment(settings)}.items():
+            monkeypatch.setenv(name, value)
+        return running(app, Settings())
+
+    return start
+
+
 @pytest.fixture(scope="module")
 def shared(
     request: pytest.FixtureRequest,
@@ -191,21 +209,19 @@ def shared(
     redis_binary: str | None,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Shared]:
-    """The module's worker. It runs the module's `APP` with the module's `SETTINGS`."""
+    """The module's worker. It runs the module's `APP` with the module's `SETTINGS`, in this process
+    if the module says `IN_PROCESS = True`."""
     app = getattr(request.module, "APP", BASIC)
     settings: dict[str, Any] = getattr(request.module, "SETTINGS", {})
     folder = tmp_path_factory.mktemp("shared")
-    server = RedisServer(folder, binary=redis_binary)
     table = Table(session_dynamo, name="shared").create()
-    server.start()
-    environment = {
-        **worker_environment(server, session_dynamo),
-        "WORKER_CONFIG_TABLE": table.name,
-        **settings_environment(settings),
-    }
-    try:
-        with server.client() as client, serving(app, environment, folder) as worker:
+    with RedisServer(folder, binary=redis_binary) as server, server.client() as client:
+        environment = {
+            **worker_environment(server, session_dynamo),
+            "WORKER_CONFIG_TABLE": table.name,
+            **settings_environment(settings),
+        }
+        serve = in_thread if getattr(request.module, "IN_PROCESS", False) else serving
+        with serve(app, environment, folder) as worker:
             yield Shared(server, client, Producer(client), table, worker, environment)
-    finally:
-        server.stop()
-        table.close()
+    table.close()

@@ -11,6 +11,7 @@ from tests.support.waiting import tolerance, wait_until
 from tests.support.worker_process import Shared
 
 APP = "tests.apps.odd:app"
+IN_PROCESS = True
 SETTINGS = {"max_attempts": 2, "backoff_base": 0.01, "backoff_max": 0.02}
 
 MIB = 1024 * 1024

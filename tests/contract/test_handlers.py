@@ -13,6 +13,7 @@ from worker import App, HandlerError, Reject, Retry, WorkerError
 pytestmark = pytest.mark.once
 
 APP = "tests.apps.kinds:app"
+IN_PROCESS = True
 SETTINGS = {"max_attempts": 1}
 
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -70,6 +71,7 @@ def reader_environment(environment: Mapping[str, str], tmp_path: Path) -> dict[s
         **kept,
         "HOME": str(home),
         "VIRTUAL_ENV": sys.prefix,
+        "PATH": f"{sys.prefix}/bin{os.pathsep}{environment['PATH']}",
         "UV_CACHE_DIR": os.environ.get("UV_CACHE_DIR", str(Path.home() / ".cache" / "uv")),
         "UV_OFFLINE": "1",
     }
@@ -77,10 +79,12 @@ def reader_environment(environment: Mapping[str, str], tmp_path: Path) -> dict[s
 
 def need(program: str, package: str) -> str:
     """Return the path of a program. Without it, skip the test; in CI, fail."""
-    found = shutil.which(program)
-    if found:
-        return found
-    message = f"{program} is missing, so that the docs are not tested: install {package}"
+    return shutil.which(program) or missing(package)
+
+
+def missing(package: str) -> NoReturn:
+    """Skip the test for want of a package; in CI, fail."""
+    message = f"a part of the docs is not tested: install {package}"
     if os.environ.get("CI"):
         pytest.fail(message)
     pytest.skip(message)
@@ -97,17 +101,12 @@ def _typed(block: Block, number: int, folder: Path, elsewhere: set[str]) -> str:
 
 def _bash(script: str, folder: Path, environment: Mapping[str, str]) -> str:
     """Return what the script printed. What it left running is killed."""
-    path = Path(sys.prefix, "bin")
     log = folder / "output"
     with log.open("wb") as output:
         shell = subprocess.Popen(
             ["bash", "-c", script],
             cwd=folder,
-            env={
-                **environment,
-                "PATH": f"{path}{os.pathsep}{environment['PATH']}",
-                "FAILURES": str(folder / "failures"),
-            },
+            env={**environment, "FAILURES": str(folder / "failures")},
             stdin=subprocess.DEVNULL,
             stdout=output,
             start_new_session=True,

@@ -8,6 +8,7 @@ import pytest
 
 from tests.docs.pages import PAGES, ROOT, page
 from tests.docs.shell import Said, need, reader_environment, run_page
+from tests.support.servers import DynamoServer
 
 pytestmark = [pytest.mark.once, pytest.mark.timeout(300)]
 
@@ -23,7 +24,7 @@ Run = Callable[[str], Said]
 
 
 @pytest.fixture
-def run(environment: dict[str, str], session_dynamo, tmp_path: Path) -> Run:
+def run(environment: dict[str, str], session_dynamo: DynamoServer, tmp_path: Path) -> Run:
     """Run a page in a folder of its own, against the session's servers, which use no default port.
 
     moto, which plays DynamoDB, plays S3 too.
@@ -65,7 +66,7 @@ def test_commands_that_another_test_runs_are_on_a_page_and_that_test_exists(line
     assert (ROOT / ELSEWHERE[line]).exists()
 
 
-def test_readme(run: Run, r) -> None:
+def test_readme(run: Run) -> None:
     said = run("README.md")
     first = results(said.by("worker config init"))
     assert first["cat"]["result"] == {"resized": "https://example.com/cat.png", "width": 640}
@@ -80,7 +81,7 @@ def test_commands(run: Run) -> None:
     assert said.count("Usage: worker") == 2
 
 
-def test_contract(run: Run, r) -> None:
+def test_contract(run: Run) -> None:
     said = run("docs/contract.md").by("worker result 4")
     assert '"status":"succeeded"' in said
     assert "replies" in said.splitlines()
@@ -140,7 +141,7 @@ def test_moving(run: Run) -> None:
     assert "owl.png at 640" in said.by("uv run python push.py")
 
 
-def test_recipes(run: Run, r) -> None:
+def test_recipes(run: Run) -> None:
     said = run("docs/recipes.md")
     assert said.by("GET balance:acme").splitlines()[-1] == "500"
     assert results(said.by("worker result p"))["p"]["result"] == 9592

@@ -141,9 +141,7 @@ def test_a_users_own_worker_does_not_replace_the_processes(
     worker = start_worker(
         "--processes", "2", app="tasks:app", cwd=folder, env={"PYTHONSAFEPATH": "1"}, ready=False
     )
-    wait_until(
-        lambda: worker.log.count("takes jobs from") == 2 or worker.process.poll() is not None
-    )
+    wait_until(lambda: worker.log.count("takes jobs from") == 2 or worker.exit_code is not None)
     r.lpush("jobs", '{"id":"1","handler":"look"}')
     wait_until(lambda: r.exists("{jobs}:result:1"))
     assert worker.stop() == 0

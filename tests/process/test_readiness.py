@@ -197,7 +197,7 @@ def test_a_full_redis_is_no_reason_not_to_start(start_worker, tmp_path, table) -
     server.start()
     try:
         worker = start_worker(redis_url=server.url, startup_timeout=2)
-        assert worker.process.poll() is None
+        assert worker.exit_code is None
     finally:
         server.stop()
 

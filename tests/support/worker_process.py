@@ -15,12 +15,14 @@ from typing import Self
 import redis
 
 from tests.support import forked
+from tests.support.in_process import LoggingWorker
 from tests.support.producer import Producer
 from tests.support.servers import DynamoServer, RedisServer
 from tests.support.table import Table
 from tests.support.waiting import PATIENCE, wait_until
 
 ROOT = Path(__file__).parent.parent.parent
+OF_PYTHON = {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error::ResourceWarning"}
 READY = "takes jobs from"
 
 
@@ -34,9 +36,12 @@ def worker_environment(redis_server: RedisServer, dynamo: DynamoServer) -> dict[
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
         "WORKER_REDIS_URL": redis_server.url,
-        "PYTHONPATH": str(ROOT),
-        "PYTHONWARNINGS": "error::ResourceWarning",
+        **OF_PYTHON,
     }
+
+
+def _of_python(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if name.startswith("PYTHON")}
 
 
 def settings_environment(settings: Mapping[str, object]) -> dict[str, str]:
@@ -63,8 +68,8 @@ class Worker:
     ) -> None:
         self._log = log
         self._process: ForkServerProcess | subprocess.Popen[bytes]
-        # Where the path is another, other modules may be imported.
-        if cold or environment["PYTHONPATH"] != str(ROOT):
+        # Python reads its own variables when it starts.
+        if cold or _of_python(environment) != _of_python(os.environ) | OF_PYTHON:
             usual = [sys.executable, "-m", module, "run", *arguments]
             with log.open("wb") as output:
                 self._process = subprocess.Popen(
@@ -166,5 +171,5 @@ class Shared:
     r: redis.Redis
     producer: Producer
     table: Table
-    worker: Worker
+    worker: Worker | LoggingWorker
     environment: dict[str, str]
