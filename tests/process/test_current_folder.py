@@ -29,6 +29,7 @@ app = App()
 @app.handler
 async def look(payload):
     import email, json, queue, random, redis, secrets, types, worker
+    import cmath, code, sched, wave  # nothing has imported them before
     modules = [email, json, queue, random, redis, secrets, types, worker, helpers, siblings.deeper]
     return [module.__file__ for module in modules]
 """
@@ -49,7 +50,20 @@ NAMES = [
         "inspect",
         "operator",
     ),
-    *("platform", "random", "re", "secrets", "select", "signal", "socket", "ssl", "string"),
+    *(
+        "cmath",
+        "sched",
+        "wave",
+        "platform",
+        "random",
+        "re",
+        "secrets",
+        "select",
+        "signal",
+        "socket",
+        "ssl",
+        "string",
+    ),
     *("tempfile", "threading", "token", "typing", "uuid", "xml", "zoneinfo", "_json", "_socket"),
     *("aioboto3", "aiohttp", "anyio", "boto3", "botocore", "click", "dotenv", "hiredis", "idna"),
     *("pydantic", "pydantic_settings", "rich", "sniffio", "typer", "typing_extensions", "uvloop"),
