@@ -15,7 +15,6 @@ from tests.support.producer import Producer, job
 from tests.support.servers import RedisServer
 from worker import App, Job
 from worker.broker.queue import Exchange, Queue
-from worker.broker.reply import Reply
 from worker.jobs.clock import RedisClock
 from worker.jobs.outcome import Outcome
 
@@ -46,7 +45,7 @@ class Exchanges:
         send = Queue.send
 
         async def counted(queue: Queue, outcomes: Sequence[Outcome], limit: int) -> Any:
-            return Reply(receive, (await send(queue, outcomes, limit),))
+            return receive(await send(queue, outcomes, limit))
 
         async def receive(answer: Awaitable[Exchange]) -> Exchange:
             exchange = await answer
