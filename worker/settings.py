@@ -1,7 +1,7 @@
 """The settings: read from the environment and `.env`, and validated once."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -27,7 +27,7 @@ class Settings(BaseSettings):
     values that can't be used.
     """
 
-    model_config = SettingsConfigDict(
+    model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
         env_prefix="WORKER_",
         env_file=ENV_FILE,
         env_file_encoding="utf-8-sig",  # with or without the mark that some editors put in front
