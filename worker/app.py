@@ -5,6 +5,7 @@ import typing
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, overload
+from weakref import WeakSet
 
 from worker.errors import HandlerError
 from worker.jobs.policy import POLICY_OPTIONS, policy_problems
@@ -72,6 +73,7 @@ class App:
 
     def __init__(self) -> None:
         self.handlers: dict[str, Handler] = {}
+        _apps.add(self)
 
     @overload
     def handler(self, function: Function, /) -> Function: ...
@@ -131,6 +133,28 @@ class App:
             is_async=any(map(inspect.iscoroutinefunction, (function, _annotated(function)))),
             takes=_parameters(name, function),
         )
+
+
+_apps: WeakSet[App] = WeakSet()  # so that a producer finds the name of a handler
+
+
+def handler_name(function: Callable[..., Any]) -> str:
+    """Return the name under which this function is registered, in whatever app.
+
+    Raise HandlerError for a function that is no handler, and for one that has several names.
+    """
+    handlers = (handler for app in _apps for handler in app.handlers.values())
+    names = sorted({handler.name for handler in handlers if handler.function == function})
+    if len(names) == 1:
+        return names[0]
+    if names:
+        raise HandlerError(
+            f"{function!r} is registered as {' and as '.join(map(repr, names))}: say which, as a "
+            "string"
+        )
+    raise HandlerError(
+        f"{function!r} is no handler: register it with @app.handler, or name a handler as a string"
+    )
 
 
 def _annotated(function: Any) -> Any:

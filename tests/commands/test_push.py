@@ -229,3 +229,10 @@ def test_result_looks_in_the_queue_that_is_named(command: Command, r: Any) -> No
     assert command("result", "1").exit_code == 3
     done = command("result", "1", "--queue", "other")
     assert (done.exit_code, json.loads(done.stdout)) == (0, result)
+
+
+@pytest.mark.parametrize("seconds", ["inf", "nan", "-inf"])
+def test_push_refuses_a_delay_that_is_no_time(command: Command, seconds: str) -> None:
+    done = command("push", "resize", "1", "--delay", seconds)
+    assert done.exit_code == 2
+    assert "--delay" in done.stderr

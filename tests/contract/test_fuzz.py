@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import redis
 
+from tests.support import fuzz_config
 from tests.support.fuzz import MAX_JOB_BYTES, a_pipeline, buried_bytes, check, fuzz
 from tests.support.waiting import wait_until
 from tests.support.worker_process import Shared
@@ -51,3 +52,17 @@ def test_thousands_of_entries_through_a_real_worker_end_exactly_once(shared: Sha
 
 def is_settled(r: redis.Redis) -> bool:
     return not (r.llen("jobs") or r.zcard("{jobs}:scheduled") or r.keys("{jobs}:active:*"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "fates"),
+    [
+        ("items", {"succeeded", "config_invalid"}),
+        ("replies", {"succeeded", "config_invalid", "config_missing", "postponed"}),
+    ],
+)
+def test_thousands_of_config_items_and_replies_harm_their_own_jobs_alone(
+    kind: str, fates: set[str]
+) -> None:
+    seen = fuzz_config.fuzz(kind, 1_500, 1)
+    assert set(seen) == fates

@@ -25,6 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "runtime": {"errors"},
     "jobs": {"errors"},
+    "signatures": set(),  # for types only
     "app": {"errors", "jobs"},
     "settings": {"errors", "jobs"},
     # one room for each thing that is talked to, and one for what decides
@@ -33,7 +34,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "execution": {"errors", "runtime", "jobs", "app"},
     # what users open
     "connections": {"errors", "runtime", "settings", "broker", "config"},
-    "client": {"errors", "runtime", "jobs", "settings", "broker", "connections"},
+    "client": {"errors", "runtime", "jobs", "app", "settings", "broker", "connections"},
+    "sync_client": {"errors", "runtime", "jobs", "settings", "client"},
     # the worker process
     "process": {
         *("errors", "runtime", "jobs", "app", "settings"),
