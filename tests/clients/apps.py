@@ -42,7 +42,7 @@ class Mailer:
 mailer = Mailer()
 app.handler("mail")(mailer.send)
 
-app.handler("once")(len_of := lambda payload: len(payload))
+app.handler("once")(len_of := lambda payload: len(payload))  # noqa: PLW0108 - no name of its own
 other.handler("twice")(len_of)
 
 

@@ -113,4 +113,4 @@ class ResilientPool(BlockingConnectionPool):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.connection_class = _RESILIENT[self.connection_class]
+        self.connection_class: Any = _RESILIENT[self.connection_class]

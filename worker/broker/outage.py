@@ -7,7 +7,7 @@ from typing import Any
 
 from worker.jobs.backoff import Backoff
 
-log = logging.getLogger("worker")
+log: logging.Logger = logging.getLogger("worker")
 
 # Seconds. A second at most, so that claiming resumes within two of Redis's return.
 _RETRY = Backoff(base=0.05, factor=2.0, max=1.0)

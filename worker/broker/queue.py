@@ -54,7 +54,7 @@ class Queue:
         self._worker_id = worker_id
         self._clock = clock
         self._scan_at = 0
-        self.keys = Keys(name)
+        self.keys: Keys = Keys(name)
         self._active = self.keys.active(worker_id)
 
     @property

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 # A number of this many digits at most is written out, without an exponent.
 _PLAIN_DIGITS = 40
 
-app = group(help="The config table in DynamoDB: look at items, edit them, create it.")
+app: typer.Typer = group(help="The config table in DynamoDB: look at items, edit them, create it.")
 
 Key = Annotated[str, typer.Argument(metavar="KEY", help="The item's key.")]
 

@@ -27,7 +27,7 @@ _ROWS = 50  # rows, as many as a person reads
 _COMPLAINTS = 20  # as many refusals as are printed one by one
 _ERROR_CHARS = 100  # characters; the whole error is in the JSON
 
-app = group(help="Buried jobs: list them, put them back, drop them.")
+app: typer.Typer = group(help="Buried jobs: list them, put them back, drop them.")
 
 Ids = Annotated[list[str] | None, typer.Argument(metavar="ID", help="Ids of dead jobs.")]
 All = Annotated[bool, typer.Option("--all", help="The whole dead list.")]

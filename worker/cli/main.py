@@ -5,6 +5,8 @@ import os
 import sys
 from typing import NoReturn
 
+import typer
+
 from worker.cli import check, config, dead, demo, push, result, run, status
 from worker.cli.common import complain, group
 from worker.runtime.printable import has_surrogates
@@ -13,7 +15,7 @@ from worker.runtime.streams import discard_output, flush_output
 _USAGE = 2  # the exit code for arguments that can't be used
 _UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF, errno.EAGAIN}
 
-app = group(
+app: typer.Typer = group(
     name="worker",
     help="Jobs from a Redis list, their config from DynamoDB, their results back in Redis.",
     epilog="Settings come from WORKER_* in the environment or .env; AWS settings are botocore's.",

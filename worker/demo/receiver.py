@@ -29,7 +29,7 @@ class Receiver:
     """
 
     def __init__(self, port: int) -> None:
-        self.url = f"http://127.0.0.1:{port}"
+        self.url: str = f"http://127.0.0.1:{port}"
         self.accepted: Counter[str] = Counter()
         self.failed: Counter[str] = Counter()
         self._port = port

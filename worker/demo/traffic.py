@@ -26,9 +26,9 @@ class Traffic:
     def __init__(
         self, client: Client, table: ConfigTable, receiver: Receiver, screen: Screen
     ) -> None:
-        self.tallies = {tenant.name: Tally() for tenant in TENANTS}
+        self.tallies: dict[str, Tally] = {tenant.name: Tally() for tenant in TENANTS}
         self.firsts: dict[str, Result] = {}
-        self.seconds = 0.0
+        self.seconds: float = 0.0
         self._client = client
         self._table = table
         self._receiver = receiver

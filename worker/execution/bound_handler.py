@@ -48,14 +48,16 @@ class BoundHandler:
 
     def __init__(self, handler: Handler, settings: Policy) -> None:
         handler.resolve()
-        self.name = handler.name
-        self.function = handler.function
-        self.is_async = handler.is_async
-        self.arguments = handler.arguments
-        self.policy = settings.changed(handler.options)
+        self.name: str = handler.name
+        self.function: Callable[..., Any] = handler.function
+        self.is_async: bool = handler.is_async
+        self.arguments: Callable[[Any, Any, Any], dict[str, Any]] = handler.arguments
+        self.policy: Policy = settings.changed(handler.options)
         self._takes_plain_config = handler.config_is_plain
         self._takes_config = "config" in handler.takes
-        self.validate_payload = _validator(payload_validator, handler, "payload")
+        self.validate_payload: Callable[[Any], Any] | None = _validator(
+            payload_validator, handler, "payload"
+        )
         self._validate_config = _validator(config_validator, handler, "config")
 
     def view(self, item: ConfigItem) -> ConfigView:

@@ -1,6 +1,7 @@
 """Makes the outcomes: what becomes of a job, as result and dead-list entry. Touches no store."""
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from pydantic_core import from_json, to_json
@@ -27,7 +28,7 @@ from worker.jobs.outcome import (
 from worker.jobs.policy import Policy
 from worker.jobs.result import Attempt, ErrorInfo, JobFacts, encode_result, encode_success
 
-log = logging.getLogger("worker")
+log: logging.Logger = logging.getLogger("worker")
 
 
 class Outcomes:
@@ -37,7 +38,7 @@ class Outcomes:
         self.defaults = defaults
         self._worker_id = worker_id
         self._worker_json = to_json(worker_id)
-        self.now_ms = clock.now_ms
+        self.now_ms: Callable[[], int] = clock.now_ms
         self._warned_of_seconds = False
 
     # -- the job never ran ---------------------------------------------------------------------

@@ -12,7 +12,7 @@ from anyio import CapacityLimiter, to_thread
 from worker.execution.claimed_job import ClaimedJob
 from worker.runtime.forks import end_child
 
-log = logging.getLogger("worker")
+log: logging.Logger = logging.getLogger("worker")
 
 
 class HandlerThreads:

@@ -39,7 +39,7 @@ from worker.runtime.signals import signals_passed_to
 from worker.runtime.watchdog import Watchdog
 from worker.settings import Settings
 
-log = logging.getLogger("worker")
+log: logging.Logger = logging.getLogger("worker")
 
 _LOOK_WHETHER_EMPTY = 0.1  # seconds between two looks of a burst
 
@@ -70,8 +70,8 @@ class Service:
         signals: bool = True,
         hooks: Hooks | None = None,
     ) -> None:
-        self.worker_id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
-        self.hooks = hooks or Hooks()
+        self.worker_id: str = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+        self.hooks: Hooks = hooks or Hooks()
         self._settings = settings
         self._burst = burst
         self._handles_signals = signals

@@ -22,7 +22,7 @@ from worker.runtime.cores import usable_cores
 from worker.runtime.parent import end_with_parent
 from worker.runtime.signals import signals_passed_to
 
-log = logging.getLogger("worker")
+log: logging.Logger = logging.getLogger("worker")
 
 _RESTART = Backoff(base=0.5, factor=2.0, max=30.0)
 # Seconds. A child that ran for so long has started well: its next restart is soon again.
