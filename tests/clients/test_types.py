@@ -13,7 +13,7 @@ from tests.support.worker_process import ROOT
 pytestmark = pytest.mark.once
 
 # Each line that ends in `# wrong` must be refused, and no other.
-PROGRAM = '''
+PROGRAM = """
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -109,7 +109,7 @@ def sync(client: SyncClient) -> None:
 async def in_tests(worker: RunningWorker) -> None:
     await worker.enqueue(resize, Image("a"))
     await worker.enqueue(resize, "a")  # wrong
-'''
+"""
 
 MYPY = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--config-file", ""]
 PYRIGHT = [sys.executable, "-m", "basedpyright", "--level", "error"]
