@@ -18,6 +18,7 @@ Count = Annotated[int, Field(ge=1)]
 
 
 ENV_FILE = ".env"
+_MOST_PROCESSES = 1_000  # what is larger is a slip, and would fill the machine's memory
 
 
 class Settings(BaseSettings):
@@ -108,6 +109,8 @@ class Settings(BaseSettings):
     def _some_processes(cls, value: int | str) -> int | str:
         if value != "auto" and not (str(value).isascii() and str(value).isdigit() and int(value)):
             raise ValueError("must be a number, 1 or more, or auto")
+        if value != "auto" and int(value) > _MOST_PROCESSES:
+            raise ValueError(f"must be {_MOST_PROCESSES:,} or less")
         return value
 
     @field_validator("log_level")

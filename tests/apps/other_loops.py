@@ -140,7 +140,7 @@ WRONG: dict[str, Callable[[], Any]] = {
     "subscribe": lambda: run(_subscribe(get_redis_client())),
     "lock": lambda: run(_lock(get_redis_client())),
     "scan": lambda: run(_scan(get_redis_client())),
-    "pool": lambda: run(get_redis_client().connection_pool.get_connection()),  # type: ignore[no-untyped-call]
+    "pool": lambda: run(get_redis_client().connection_pool.get_connection()),
     "disconnect": lambda: run(get_redis_client().connection_pool.disconnect()),
     "subscription of another loop": lambda: run(kept["pubsub"].get_message(timeout=1)),
     "subscribe on one of another loop": lambda: run(kept["pubsub"].subscribe("more")),

@@ -156,16 +156,6 @@ def test_an_error_reply_leaves_the_connection_open(run: Run, proxy: RedisProxy) 
     run(main)
 
 
-def test_a_reply_is_read_once(run: Run) -> None:
-    async def main(dedicated: DedicatedConnection) -> None:
-        reply = await dedicated.send("ECHO", "x")
-        assert await reply == b"x"
-        with pytest.raises(RuntimeError, match="read already"):
-            await reply
-
-    run(main)
-
-
 # -- what can go wrong --------------------------------------------------------------------------
 
 

@@ -8,6 +8,8 @@ import pytest
 
 from tests.support.commands import Command
 from tests.support.servers import RedisServer
+from tests.support.table import Table
+from tests.support.worker_process import RunCommand, StartWorker
 
 APP = "tests.apps.basic:app"
 
@@ -22,7 +24,7 @@ def socket(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_worker_and_the_commands_use_a_unix_socket(
-    start_worker, run_command, socket: Path, table
+    start_worker: StartWorker, run_command: RunCommand, socket: Path, table: Table
 ) -> None:
     url = f"unix://{socket}?db=1"
     worker = start_worker("--processes", "2", redis_url=url, ready=False)
@@ -33,7 +35,7 @@ def test_a_worker_and_the_commands_use_a_unix_socket(
     assert worker.stop() == 0
 
 
-def test_a_socket_that_is_not_there_is_waited_for(run_command, tmp_path: Path) -> None:
+def test_a_socket_that_is_not_there_is_waited_for(run_command: RunCommand, tmp_path: Path) -> None:
     url = f"unix://{tmp_path}/none.sock"
     done = run_command("run", APP, redis_url=url, startup_timeout=0.3)
     assert done.returncode == 1

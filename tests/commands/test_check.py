@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -25,7 +26,7 @@ def start_redis(tmp_path: Path, redis_binary: str | None) -> Iterator[Start]:
     def start(**options: str) -> RedisServer:
         folder = tmp_path / f"redis-{len(servers)}"
         folder.mkdir()
-        servers.append(RedisServer(folder, **{"binary": redis_binary, **options}))
+        servers.append(RedisServer(folder, **{"binary": redis_binary, **options}))  # type: ignore[arg-type]
         servers[-1].start()
         return servers[-1]
 
@@ -76,7 +77,7 @@ def test_check_looks_at_every_queue(command: Command) -> None:
     assert "queue b: 0 pending" in done.stdout
 
 
-def test_check_changes_nothing(command: Command, r, table: Table) -> None:
+def test_check_changes_nothing(command: Command, r: Any, table: Table) -> None:
     command("check", APP)
     assert r.keys() == []
     assert table._table.scan()["Count"] == 0
@@ -176,7 +177,7 @@ def test_redis_away_is_a_problem(command: Command) -> None:
     assert "can be read" in done.stdout, "the rest is looked at all the same"
 
 
-def test_a_queue_of_another_type_is_a_problem(command: Command, r) -> None:
+def test_a_queue_of_another_type_is_a_problem(command: Command, r: Any) -> None:
     r.set("jobs", "text")
     done = command("check", APP)
     assert done.exit_code == 1
@@ -215,7 +216,7 @@ def server(**facts: object) -> Server:
         "snapshots": False,
         "ahead": 0.0,
     }
-    return Server(**{**known, **facts})
+    return Server(**{**known, **facts})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -230,7 +231,7 @@ def server(**facts: object) -> Server:
         ({"ahead": 0.9}, "ok", "agree"),
     ],
 )
-def test_what_a_server_tells_of_itself(facts: dict, level: str, message: str) -> None:
+def test_what_a_server_tells_of_itself(facts: dict[str, Any], level: str, message: str) -> None:
     found = {finding.text: finding.level for finding in about_server(server(**facts), Settings())}
     (text,) = [text for text in found if message in text]
     assert found[text] == level

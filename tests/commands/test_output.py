@@ -9,6 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import redis
+
+from tests.support.table import Table
 
 pytestmark = pytest.mark.once
 
@@ -43,7 +46,7 @@ def shell(environment: dict[str, str], tmp_path: Path) -> Shell:
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&-", "<&- >&- 2>&-"])
 @pytest.mark.parametrize("flags", ["", "--processes 2"])
 def test_a_worker_with_closed_streams_runs_and_ends_with_0(
-    shell: Shell, r, closed: str, flags: str
+    shell: Shell, r: redis.Redis, closed: str, flags: str
 ) -> None:
     r.lpush("jobs", '{"id":"1","handler":"echo"}')
     done = shell(f"worker run {APP} --burst {flags} {closed}")
@@ -80,7 +83,9 @@ FULL = [
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
 @pytest.mark.parametrize("command", FULL)
-def test_a_full_disk_is_said_in_one_line(shell: Shell, r, table, command: str) -> None:
+def test_a_full_disk_is_said_in_one_line(
+    shell: Shell, r: redis.Redis, table: Table, command: str
+) -> None:
     r.lpush("{jobs}:dead", *("x" * 100 for _ in range(200)))
     table.put("acme", width=3)
     done = shell(f"worker {command} >/dev/full")
@@ -89,7 +94,7 @@ def test_a_full_disk_is_said_in_one_line(shell: Shell, r, table, command: str) -
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
-def test_a_full_disk_under_the_log_stops_no_worker(shell: Shell, r) -> None:
+def test_a_full_disk_under_the_log_stops_no_worker(shell: Shell, r: redis.Redis) -> None:
     r.lpush("jobs", '{"id":"1","handler":"echo"}')
     assert shell(f"worker run {APP} --burst 2>/dev/full").returncode == 0
     assert r.exists("{jobs}:result:1")
@@ -108,7 +113,7 @@ ASCII = {"PYTHONIOENCODING": "ascii"}
     ["status", "status --json", "dead list", "dead retry 日本", "config list", "push é 1"],
 )
 def test_what_the_locale_can_not_encode_is_escaped(
-    shell: Shell, r, table, locale: dict[str, str], command: str
+    shell: Shell, r: redis.Redis, table: Table, locale: dict[str, str], command: str
 ) -> None:
     r.zadd("{jobs}:workers", {"wörker-日本": 1})
     r.lpush(
@@ -123,7 +128,7 @@ def test_what_the_locale_can_not_encode_is_escaped(
     "locale", [POSIX, LATIN, ASCII, {}], ids=["posix", "latin-1", "ascii", "-"]
 )
 def test_ids_and_payloads_arrive_as_they_were_typed(
-    shell: Shell, r, locale: dict[str, str]
+    shell: Shell, r: redis.Redis, locale: dict[str, str]
 ) -> None:
     done = shell("""worker push é '"日本 \\ud83d\\ude00"' --id ä-日本 --config ü""", **locale)
     assert done.returncode == 0

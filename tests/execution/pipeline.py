@@ -12,7 +12,7 @@ from worker.errors import ConfigUnavailable
 from worker.execution.bound_handler import BoundHandler
 from worker.execution.claimed_job import ClaimedJob
 from worker.execution.config_pace import ConfigPace
-from worker.execution.config_step import ConfigStep
+from worker.execution.config_step import Configs, ConfigStep
 from worker.execution.defaults import JobDefaults
 from worker.execution.handler_step import HandlerStep
 from worker.execution.hooks import Hooks
@@ -64,7 +64,10 @@ async def _never_alone(_: ClaimedJob) -> Outcome | None:
 
 
 class Harness:
-    """Runs jobs of one app. Make it within a running event loop."""
+    """Runs jobs of one app. Make it within a running event loop.
+
+    Configs come from `configs` where it is given, else from `items`.
+    """
 
     def __init__(
         self,
@@ -72,6 +75,7 @@ class Harness:
         items: Mapping[str, Mapping[str, Any]] | None = None,
         *,
         policy: Policy | None = None,
+        configs: Configs | None = None,
         wait_alone: Callable[[ClaimedJob], Awaitable[Outcome | None]] = _never_alone,
     ) -> None:
         defaults = JobDefaults(policy or Policy(), 10**6, 10**6, 3)
@@ -87,7 +91,7 @@ class Harness:
         self.pipeline = Pipeline(
             handlers,
             self.outcomes,
-            ConfigStep(self.items, ConfigPace(10), self.outcomes),
+            ConfigStep(configs or self.items, ConfigPace(10), self.outcomes),
             HandlerStep(self.outcomes, self.limits, self.threads, self.hooks),
             self.hooks,
             wait_alone,

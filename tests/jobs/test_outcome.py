@@ -71,7 +71,7 @@ ENTRY = (
 
 
 @pytest.mark.parametrize(("make", "op"), [(bury, "bury"), (bury_if_alone, "last")])
-def test_a_buried_job_has_its_bytes_and_what_happened(make, op) -> None:
+def test_a_buried_job_has_its_bytes_and_what_happened(make: Any, op: Any) -> None:
     buried = make(b'{"id":1}', BURIAL, StoredResult("x", b"{}", 1_000, "replies"))
     entry = b'{"job":"{\\"id\\":1}",' + ENTRY
     assert buried.arguments == (op, b'{"id":1}', b"{}", 1_000, "replies", entry)
@@ -105,7 +105,7 @@ def expired(expires_at: int) -> Result:
 
 
 @pytest.mark.parametrize("expires_at", [-5, 0, 1, 60, NOW - 1, NOW])
-def test_a_job_past_its_time_has_no_error(expires_at) -> None:
+def test_a_job_past_its_time_has_no_error(expires_at: Any) -> None:
     result = expired(expires_at)
     assert (result.status, result.error, result.result) == ("expired", None, None)
 
@@ -113,7 +113,7 @@ def test_a_job_past_its_time_has_no_error(expires_at) -> None:
 @pytest.mark.parametrize(
     ("expires_at", "date"), [(NOW // 1000, "1970-01-21"), (4_102_444_800, "1970-02-17")]
 )
-def test_a_job_whose_expiry_is_in_seconds_says_so(expires_at, date) -> None:
+def test_a_job_whose_expiry_is_in_seconds_says_so(expires_at: Any, date: Any) -> None:
     error = expired(expires_at).error
     assert error is not None
     assert (error.type, error.traceback) == ("Expired", None)
@@ -127,7 +127,9 @@ times = st.integers(0, 2**45)
 
 
 @given(st.none() | times, st.none() | times, times)
-def test_no_result_shows_a_negative_wait_or_run(enqueued_at, started_at, finished_at) -> None:
+def test_no_result_shows_a_negative_wait_or_run(
+    enqueued_at: Any, started_at: Any, finished_at: Any
+) -> None:
     attempt = Attempt("w", 1, finished_at, started_at)
     fields = json.loads(encode_result(JobFacts("x", "h", enqueued_at), attempt, "succeeded"))
     shown = [fields[name] for name in ("enqueued_at", "started_at", "finished_at")]
@@ -137,7 +139,7 @@ def test_no_result_shows_a_negative_wait_or_run(enqueued_at, started_at, finishe
 
 
 @given(times, times, times)
-def test_times_that_are_in_order_stay(first, second, third) -> None:
+def test_times_that_are_in_order_stay(first: Any, second: Any, third: Any) -> None:
     ordered = tuple(sorted((first, second, third)))
     assert in_order(*ordered) == ordered
     assert in_order(None, *ordered[1:]) == (None, *ordered[1:])
@@ -145,14 +147,14 @@ def test_times_that_are_in_order_stay(first, second, third) -> None:
 
 
 @pytest.mark.parametrize("ahead", [1, 2, 50, CLOCK_NOISE_MS])
-def test_a_start_a_little_before_its_job_moves_up(ahead) -> None:
+def test_a_start_a_little_before_its_job_moves_up(ahead: Any) -> None:
     assert in_order(NOW + ahead, NOW, NOW + 5_000) == (NOW + ahead, NOW + ahead, NOW + 5_000)
     assert in_order(NOW + ahead, NOW, NOW) == (NOW + ahead, NOW + ahead, NOW + ahead)
     assert in_order(NOW + ahead, None, NOW) == (NOW + ahead, None, NOW + ahead)
 
 
 @pytest.mark.parametrize("ahead", [CLOCK_NOISE_MS + 1, 3_600_000, 10**15])
-def test_a_time_of_the_future_moves_down_to_the_start(ahead) -> None:
+def test_a_time_of_the_future_moves_down_to_the_start(ahead: Any) -> None:
     """No job was enqueued later than it started, and the worker's times are Redis's."""
     assert in_order(NOW + ahead, NOW, NOW + 7) == (NOW, NOW, NOW + 7)
     assert in_order(NOW + ahead, None, NOW) == (NOW, None, NOW)

@@ -8,7 +8,7 @@ import pytest
 
 
 @pytest.fixture
-def in_folder(tmp_path, monkeypatch) -> Iterator[Path]:
+def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The current folder is empty, and all that is imported in the test is forgotten after it."""
     monkeypatch.chdir(tmp_path)
     path, modules = list(sys.path), set(sys.modules)

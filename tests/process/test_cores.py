@@ -16,7 +16,7 @@ GROUPS = Path("/sys/fs/cgroup/cpu")
 
 
 @pytest.fixture(autouse=True)
-def many_cores(monkeypatch) -> None:
+def many_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)), raising=False)
 
 
@@ -123,7 +123,7 @@ def test_a_machine_without_control_groups(machine: Machine) -> None:
     assert usable_cores(machine.root) == 16
 
 
-def test_affinity_counts_too(machine: Machine, monkeypatch) -> None:
+def test_affinity_counts_too(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3, 5}, raising=False)
     machine.says("0::/", mounts=V2.format(top="/"))
     machine.write("sys/fs/cgroup/cpu.max", "400000 100000")

@@ -7,10 +7,13 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.support.producer import Producer
 from tests.support.waiting import wait_until
+from tests.support.worker_process import StartWorker
 from worker.errors import AppError
 from worker.process.loading import load_app
 
@@ -26,6 +29,7 @@ app = App()
 @app.handler
 async def look(payload):
     import email, json, queue, random, redis, secrets, types, worker
+    import cmath, code, sched, wave  # nothing has imported them before
     modules = [email, json, queue, random, redis, secrets, types, worker, helpers, siblings.deeper]
     return [module.__file__ for module in modules]
 """
@@ -46,7 +50,20 @@ NAMES = [
         "inspect",
         "operator",
     ),
-    *("platform", "random", "re", "secrets", "select", "signal", "socket", "ssl", "string"),
+    *(
+        "cmath",
+        "sched",
+        "wave",
+        "platform",
+        "random",
+        "re",
+        "secrets",
+        "select",
+        "signal",
+        "socket",
+        "ssl",
+        "string",
+    ),
     *("tempfile", "threading", "token", "typing", "uuid", "xml", "zoneinfo", "_json", "_socket"),
     *("aioboto3", "aiohttp", "anyio", "boto3", "botocore", "click", "dotenv", "hiredis", "idna"),
     *("pydantic", "pydantic_settings", "rich", "sniffio", "typer", "typing_extensions", "uvloop"),
@@ -77,7 +94,7 @@ def set_traps(folder: Path, *names: str, as_packages: bool = False) -> Path:
     return marker
 
 
-def run_burst(folder: Path, environment: dict[str, str], r, command: list[str]) -> list[str]:
+def run_burst(folder: Path, environment: dict[str, str], r: Any, command: list[str]) -> list[str]:
     """Run a job to its end and return the files of the modules that it saw."""
     r.lpush("jobs", '{"id":"1","handler":"look"}')
     done = subprocess.run(
@@ -97,7 +114,7 @@ def run_burst(folder: Path, environment: dict[str, str], r, command: list[str]) 
 @pytest.mark.parametrize("as_packages", [False, True], ids=["files", "packages"])
 @pytest.mark.parametrize("processes", ["1", "2"])
 def test_nothing_is_replaced_and_siblings_are_importable(
-    folder, environment, r, processes, as_packages
+    folder: Any, environment: dict[str, str], r: Any, processes: Any, as_packages: Any
 ) -> None:
     marker = set_traps(folder, *NAMES, as_packages=as_packages)
     files = run_burst(folder, {**environment, "WORKER_PROCESSES": processes}, r, WORKER)
@@ -108,13 +125,17 @@ def test_nothing_is_replaced_and_siblings_are_importable(
     ]
 
 
-def test_the_installed_command_does_so_too(folder, environment, r) -> None:
+def test_the_installed_command_does_so_too(
+    folder: Any, environment: dict[str, str], r: Any
+) -> None:
     marker = set_traps(folder, *NAMES)
     run_burst(folder, environment, r, [str(Path(sys.executable).with_name("worker"))])
     assert not marker.exists(), marker.read_text()
 
 
-def test_a_python_path_that_names_the_folder_changes_nothing(folder, environment, r) -> None:
+def test_a_python_path_that_names_the_folder_changes_nothing(
+    folder: Any, environment: dict[str, str], r: Any
+) -> None:
     names = [name for name in NAMES if name not in ("types", "worker")]
     # Python itself imports these before any code of ours.
     early = {"abc", "copy", "enum", "functools", "operator", "re", "typing", "token"}
@@ -125,7 +146,7 @@ def test_a_python_path_that_names_the_folder_changes_nothing(folder, environment
 
 
 def test_python_m_worker_without_safe_path_is_as_safe_as_python_lets_it_be(
-    folder, environment, r
+    folder: Any, environment: dict[str, str], r: Any
 ) -> None:
     marker = set_traps(folder, "queue", "json", "logging", "redis", "pydantic", "socket", "uuid")
     run_burst(folder, environment, r, [sys.executable, "-m", "worker"])
@@ -134,23 +155,25 @@ def test_python_m_worker_without_safe_path_is_as_safe_as_python_lets_it_be(
 
 @pytest.mark.parametrize("as_package", [False, True], ids=["worker.py", "worker/"])
 def test_a_users_own_worker_does_not_replace_the_processes(
-    folder, environment, start_worker, r, as_package
+    folder: Any,
+    environment: dict[str, str],
+    start_worker: StartWorker,
+    r: Any,
+    as_package: Any,
 ) -> None:
     marker = set_traps(folder, "worker", as_packages=as_package)
     # Started in safe path mode; its children are started by us.
     worker = start_worker(
         "--processes", "2", app="tasks:app", cwd=folder, env={"PYTHONSAFEPATH": "1"}, ready=False
     )
-    wait_until(
-        lambda: worker.log.count("takes jobs from") == 2 or worker.process.poll() is not None
-    )
+    wait_until(lambda: worker.log.count("takes jobs from") == 2 or worker.exit_code is not None)
     r.lpush("jobs", '{"id":"1","handler":"look"}')
     wait_until(lambda: r.exists("{jobs}:result:1"))
     assert worker.stop() == 0
     assert not marker.exists()
 
 
-def test_check_is_not_misled_either(folder, environment) -> None:
+def test_check_is_not_misled_either(folder: Any, environment: dict[str, str]) -> None:
     marker = set_traps(folder, *NAMES)
     done = subprocess.run(
         [*WORKER, "check", "tasks:app"],
@@ -167,7 +190,7 @@ def test_check_is_not_misled_either(folder, environment) -> None:
 
 
 def test_nothing_of_what_is_installed_is_first_imported_after_the_app(
-    folder, environment, r
+    folder: Any, environment: dict[str, str], r: Any
 ) -> None:
     """Else a file of the folder could still replace it."""
     (folder / "tasks.py").write_text(
@@ -197,21 +220,23 @@ async def echo(payload):
 
 
 @pytest.mark.parametrize("name", ["worker", "queue", "redis", "logging", "sched"])
-def test_an_app_may_have_the_name_of_a_module_of_the_program(in_folder, name) -> None:
+def test_an_app_may_have_the_name_of_a_module_of_the_program(in_folder: Any, name: Any) -> None:
     (in_folder / f"{name}.py").write_text(MINE)
     assert set(load_app(f"{name}:app").handlers) == {"echo"}
     module = sys.modules.get(name)
     assert module is None or not (module.__file__ or "").startswith(str(in_folder))
 
 
-def test_an_app_named_worker_runs(environment, start_worker, tmp_path, producer) -> None:
+def test_an_app_named_worker_runs(
+    environment: dict[str, str], start_worker: StartWorker, tmp_path: Path, producer: Producer
+) -> None:
     (tmp_path / "worker.py").write_text(MINE)
     worker = start_worker("--processes", "2", app="worker:app", env={"PYTHONSAFEPATH": "1"})
     assert producer.run("echo", 5)["result"] == 5
     assert worker.stop() == 0
 
 
-def test_a_package_of_a_name_that_is_taken_is_refused(in_folder) -> None:
+def test_a_package_of_a_name_that_is_taken_is_refused(in_folder: Any) -> None:
     (in_folder / "redis").mkdir()
     (in_folder / "redis" / "__init__.py").write_text("")
     (in_folder / "redis" / "tasks.py").write_text(MINE)
@@ -221,7 +246,7 @@ def test_a_package_of_a_name_that_is_taken_is_refused(in_folder) -> None:
 
 @pytest.mark.parametrize("line", ["from queue import mine", "import queue; queue.mine"])
 def test_a_module_that_wants_a_sibling_of_such_a_name_is_told_why_it_gets_another(
-    in_folder, line
+    in_folder: Any, line: Any
 ) -> None:
     (in_folder / "queue.py").write_text("mine = 1")
     (in_folder / "wants.py").write_text(line)
@@ -229,7 +254,9 @@ def test_a_module_that_wants_a_sibling_of_such_a_name_is_told_why_it_gets_anothe
         load_app("wants:app")
 
 
-def test_siblings_come_before_other_installed_packages(in_folder, tmp_path_factory) -> None:
+def test_siblings_come_before_other_installed_packages(
+    in_folder: Any, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     installed = tmp_path_factory.mktemp("installed")
     (installed / "models.py").write_text("raise SystemExit")
     sys.path.append(str(installed))

@@ -34,7 +34,7 @@ LEFT_BEHIND = [
 def test_a_worker_ends_in_time_whatever_was_left_behind(
     start_worker: StartWorker, producer: Producer, handler: str
 ) -> None:
-    worker = start_worker(app=APP)
+    worker = start_worker(app=APP, cold=True)
     assert producer.run(handler)["status"] == "succeeded"
     began = time.monotonic()
     worker.signal(signal.SIGTERM)
@@ -45,7 +45,7 @@ def test_a_worker_ends_in_time_whatever_was_left_behind(
 
 
 def test_the_log_names_what_was_left_behind(start_worker: StartWorker, producer: Producer) -> None:
-    worker = start_worker(app=APP)
+    worker = start_worker(app=APP, cold=True)
     producer.run("thread")
     producer.run("swallowing_task")
     assert worker.stop() == 0
@@ -68,7 +68,7 @@ def test_the_log_names_what_was_left_behind(start_worker: StartWorker, producer:
 def test_children_of_handlers_touch_neither_signals_nor_sockets_nor_leases(
     start_worker: StartWorker, producer: Producer, r: redis.Redis, handler: str
 ) -> None:
-    worker = start_worker(app=APP, max_attempts=1)
+    worker = start_worker(app=APP, max_attempts=1, cold=True)
     for number in range(5):
         result = producer.run(handler)
         assert result["status"] == "succeeded", result

@@ -2,9 +2,11 @@
 
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.support.worker_process import RunCommand
 from worker.errors import AppError
 from worker.process.loading import load_app
 from worker.runtime.signals import Ended
@@ -35,7 +37,7 @@ def message(target: str) -> str:
         ("../tasks.py:app", "say tasks:app in the folder .."),
     ],
 )
-def test_a_file_is_answered_with_the_module_to_say(target, say) -> None:
+def test_a_file_is_answered_with_the_module_to_say(target: Any, say: Any) -> None:
     assert message(target).endswith(f"not a file: {say}")
 
 
@@ -46,7 +48,7 @@ def test_a_file_is_answered_with_the_module_to_say(target, say) -> None:
         *("/:app", "./:app", ".py:app", "...:app", "tasks:.app"),
     ],
 )
-def test_what_is_neither_is_answered_with_the_form(target) -> None:
+def test_what_is_neither_is_answered_with_the_form(target: Any) -> None:
     assert message(target) == f"{target!r} must have the form MODULE:APP, such as tasks:app"
 
 
@@ -158,14 +160,16 @@ def exits(tmp_path: Path) -> str:
 
 
 @pytest.mark.parametrize("flags", [[], ["--processes", "2"]])
-def test_an_app_that_exits_does_not_make_the_worker_exit_with_0(run_command, exits, flags) -> None:
+def test_an_app_that_exits_does_not_make_the_worker_exit_with_0(
+    run_command: RunCommand, exits: Any, flags: Any
+) -> None:
     done: subprocess.CompletedProcess[str] = run_command("run", exits, *flags)
     assert done.returncode == 1
     assert "importing 'leaves' called sys.exit(0) (leaves.py, line 2)" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_check_says_so_too(run_command, exits) -> None:
+def test_check_says_so_too(run_command: RunCommand, exits: Any) -> None:
     done = run_command("check", exits)
     assert done.returncode == 1
     assert "problem  importing 'leaves' called sys.exit(0)" in done.stdout

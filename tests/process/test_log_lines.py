@@ -5,10 +5,14 @@ a line of it.
 import json
 import logging
 import re
+from pathlib import Path
+from typing import Any
 
 import pytest
+import redis
 
 from tests.support.waiting import wait_until
+from tests.support.worker_process import StartWorker
 from worker.runtime.log_lines import LineFormatter
 
 pytestmark = pytest.mark.once
@@ -34,7 +38,9 @@ async def talk(payload):
 FORGED = "1\x1b[2J\x07\u202e\r\n2026-01-01 00:00:00,000 ERROR   forged"
 
 
-def test_control_characters_of_ids_and_names_are_escaped(start_worker, tmp_path, r) -> None:
+def test_control_characters_of_ids_and_names_are_escaped(
+    start_worker: StartWorker, tmp_path: Path, r: redis.Redis
+) -> None:
     (tmp_path / "odd_names.py").write_text(APP)
     worker = start_worker(app="odd_names:app", log_level="DEBUG", max_attempts=1)
     for handler in ("bad\x1b[2Jname", "no\x1bsuch\nhandler", "slow", "talk"):
@@ -63,6 +69,6 @@ def test_the_lines_of_a_stack_are_kept_and_indented() -> None:
 
 
 @pytest.mark.parametrize("name", ["workers", "worker_app", "users.worker"])
-def test_other_loggers_are_left_alone(name) -> None:
+def test_other_loggers_are_left_alone(name: Any) -> None:
     record = logging.LogRecord(name, 40, "", 0, "\x1b[1m\n", (), None)
     assert LineFormatter("%(message)s").format(record) == "\x1b[1m\n"

@@ -4,6 +4,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,8 +19,9 @@ from tests.support.other_servers import (
     proxy_without,
 )
 from tests.support.ports import free_port
-from tests.support.servers import RedisServer, valkey_command
-from tests.support.worker_process import RunCommand
+from tests.support.servers import RedisServer, valkey_command  # type: ignore[attr-defined]
+from tests.support.table import Table
+from tests.support.worker_process import RunCommand, StartWorker
 from worker.demo.servers import process
 
 APP = "tests.apps.basic:app"
@@ -53,7 +55,7 @@ def refusal(done: "subprocess.CompletedProcess[str]") -> str:
 # -- TLS -------------------------------------------------------------------------------------------
 
 
-def test_tls_spoken_to_in_plain(refuse, authority: Authority, command: Command) -> None:
+def test_tls_spoken_to_in_plain(refuse: Any, authority: Authority, command: Command) -> None:
     with TlsServer(*authority.sign("redis", "127.0.0.1")) as server:
         assert "speaks TLS: begin WORKER_REDIS_URL with rediss://" in refuse(server.url)
         for words in (["status"], ["push", "h"], ["check", APP]):
@@ -62,13 +64,13 @@ def test_tls_spoken_to_in_plain(refuse, authority: Authority, command: Command) 
             assert "rediss://" in done.stdout + done.stderr
 
 
-def test_plain_spoken_to_in_tls(refuse, redis_server: RedisServer) -> None:
+def test_plain_spoken_to_in_tls(refuse: Any, redis_server: RedisServer) -> None:
     url = redis_server.url.replace("redis://", "rediss://")
     assert "does not speak TLS: begin WORKER_REDIS_URL with redis://" in refuse(url)
 
 
 @pytest.mark.parametrize("named", ["another", "none"])
-def test_a_wrong_authority(refuse, authority: Authority, tmp_path: Path, named: str) -> None:
+def test_a_wrong_authority(refuse: Any, authority: Authority, tmp_path: Path, named: str) -> None:
     query = f"?ssl_ca_certs={Authority(tmp_path, 'another').file}" if named == "another" else ""
     with TlsServer(*authority.sign("redis", "127.0.0.1")) as server:
         message = refuse(f"rediss://127.0.0.1:{server.port}/0{query}")
@@ -76,13 +78,13 @@ def test_a_wrong_authority(refuse, authority: Authority, tmp_path: Path, named: 
     assert "ssl_ca_certs=FILE" in message
 
 
-def test_a_certificate_of_another_host(refuse, authority: Authority) -> None:
+def test_a_certificate_of_another_host(refuse: Any, authority: Authority) -> None:
     with TlsServer(*authority.sign("elsewhere", "redis.example")) as server:
         message = refuse(f"rediss://127.0.0.1:{server.port}/0?ssl_ca_certs={authority.file}")
     assert "not valid for '127.0.0.1'" in message
 
 
-def test_a_server_that_wants_a_certificate_of_ours(refuse, authority: Authority) -> None:
+def test_a_server_that_wants_a_certificate_of_ours(refuse: Any, authority: Authority) -> None:
     files = authority.sign("redis", "127.0.0.1")
     with TlsServer(*files, clients_of=authority.file) as server:
         message = refuse(f"rediss://127.0.0.1:{server.port}/0?ssl_ca_certs={authority.file}")
@@ -100,7 +102,9 @@ def test_a_server_that_wants_a_certificate_of_ours(refuse, authority: Authority)
         ("ssl_keyfile={0}/none.pem", "certfile"),
     ],
 )
-def test_a_file_of_the_url_that_can_not_be_used(refuse, tmp_path, options, why) -> None:
+def test_a_file_of_the_url_that_can_not_be_used(
+    refuse: Any, tmp_path: Path, options: Any, why: Any
+) -> None:
     (tmp_path / "empty.pem").touch()
     message = refuse(f"rediss://127.0.0.1:{free_port()}/0?{options.format(tmp_path)}")
     assert why.lower() in message.lower()
@@ -120,14 +124,14 @@ def sentinel(tmp_path: Path) -> Iterator[str]:
         yield f"redis://127.0.0.1:{port}/0"
 
 
-def test_a_sentinel(refuse, sentinel: str, command: Command) -> None:
+def test_a_sentinel(refuse: Any, sentinel: str, command: Command) -> None:
     message = "is a Sentinel, which holds no jobs: let WORKER_REDIS_URL name the primary"
     assert message in refuse(sentinel)
     assert message in command("check", APP, redis_url=sentinel).stdout
 
 
 @pytest.mark.parametrize("version", ["3.2.13", "5.0.14", "6.2.14"])
-def test_a_redis_before_7(refuse, command: Command, version: str) -> None:
+def test_a_redis_before_7(refuse: Any, command: Command, version: str) -> None:
     with RedisLike(older(version)) as server:
         message = refuse(server.url)
         checked = command("check", APP, redis_url=server.url)
@@ -138,7 +142,7 @@ def test_a_redis_before_7(refuse, command: Command, version: str) -> None:
 
 
 @pytest.mark.parametrize("lacking", [b"HELLO", b"EVAL", b"BLMOVE"])
-def test_a_proxy_that_lacks_a_command(refuse, lacking: bytes) -> None:
+def test_a_proxy_that_lacks_a_command(refuse: Any, lacking: bytes) -> None:
     with RedisLike(proxy_without(lacking)) as server:
         message = refuse(server.url)
     assert lacking.decode() in message
@@ -151,7 +155,7 @@ def test_a_proxy_that_hangs_up_is_named_when_the_time_is_over(run_command: RunCo
     assert server.url in refusal(done)
 
 
-def test_a_web_server(refuse) -> None:
+def test_a_web_server(refuse: Any) -> None:
     with WebServer() as server:
         assert f"what answers for Redis at {server.url} is not Redis" in refuse(server.url)
         in_tls = refuse(server.url.replace("redis://", "rediss://"))
@@ -159,7 +163,7 @@ def test_a_web_server(refuse) -> None:
 
 
 def test_a_replica_is_waited_for_since_a_failover_may_be_under_way(
-    run_command: RunCommand, redis_server: RedisServer, tmp_path: Path, start_worker
+    run_command: RunCommand, redis_server: RedisServer, tmp_path: Path, start_worker: StartWorker
 ) -> None:
     folder = tmp_path / "replica"
     folder.mkdir()
@@ -177,11 +181,11 @@ def test_a_replica_is_waited_for_since_a_failover_may_be_under_way(
         replica.stop()
 
 
-def test_a_database_that_is_not_there(refuse, redis_server: RedisServer) -> None:
+def test_a_database_that_is_not_there(refuse: Any, redis_server: RedisServer) -> None:
     assert "DB index is out of range" in refuse(f"redis://127.0.0.1:{redis_server.port}/9999")
 
 
-def test_a_command_that_the_user_may_not_run(refuse, redis_server: RedisServer) -> None:
+def test_a_command_that_the_user_may_not_run(refuse: Any, redis_server: RedisServer) -> None:
     rules = ["on", ">secret", "~*", "&*", "+@all", "-blmove"]
     with redis_server.client() as client:
         client.execute_command("ACL", "SETUSER", "narrow", *rules)
@@ -191,13 +195,15 @@ def test_a_command_that_the_user_may_not_run(refuse, redis_server: RedisServer) 
     assert "secret" not in message
 
 
-def test_a_full_redis_is_no_reason_not_to_start(start_worker, tmp_path, table) -> None:
+def test_a_full_redis_is_no_reason_not_to_start(
+    start_worker: StartWorker, tmp_path: Path, table: Table
+) -> None:
     """Its jobs are what fills it."""
     server = RedisServer(tmp_path, maxmemory="1", maxmemory_policy="noeviction")
     server.start()
     try:
         worker = start_worker(redis_url=server.url, startup_timeout=2)
-        assert worker.process.poll() is None
+        assert worker.exit_code is None
     finally:
         server.stop()
 
@@ -205,7 +211,9 @@ def test_a_full_redis_is_no_reason_not_to_start(start_worker, tmp_path, table) -
 # -- both at once ----------------------------------------------------------------------------------
 
 
-def test_redis_and_the_table_are_looked_at_together(run_command: RunCommand, environment) -> None:
+def test_redis_and_the_table_are_looked_at_together(
+    run_command: RunCommand, environment: dict[str, str]
+) -> None:
     """What is wrong with the table for good is not kept back until Redis is there."""
     began = time.monotonic()
     with Silent() as server:
@@ -219,6 +227,6 @@ def test_redis_and_the_table_are_looked_at_together(run_command: RunCommand, env
 class Silent(Listener):
     """Takes connections and never answers."""
 
-    def serve(self, connection) -> None:
+    def serve(self, connection: Any) -> None:
         while connection.recv(1000):
             pass

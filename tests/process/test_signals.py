@@ -7,10 +7,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support.waiting import wait_until
+from tests.support.worker_process import StartWorker
 
 pytestmark = pytest.mark.once
 
@@ -36,11 +38,15 @@ async def echo(payload):
 
 
 @pytest.fixture
-def start(environment: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen]]:
+def start(
+    environment: dict[str, str], tmp_path: Path
+) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     """Start a `worker` command in a folder with the module `tasks`, its output in `log`."""
-    started: list[subprocess.Popen] = []
+    started: list[subprocess.Popen[bytes]] = []
 
-    def run(*command: str, prefix: tuple[str, ...] = (), tasks: str = SLOW) -> subprocess.Popen:
+    def run(
+        *command: str, prefix: tuple[str, ...] = (), tasks: str = SLOW
+    ) -> subprocess.Popen[bytes]:
         (tmp_path / "tasks.py").write_text(tasks)
         with (tmp_path / "log").open("wb") as log:
             started.append(
@@ -87,7 +93,7 @@ def as_process_1() -> tuple[str, ...]:
 @pytest.mark.parametrize("number", ENDS, ids=lambda number: number.name)
 @pytest.mark.parametrize("command", [("run", "tasks:app"), ("check", "tasks:app")], ids=" ".join)
 def test_process_1_ends_at_once_while_it_imports(
-    start, as_process_1, tmp_path, number, command
+    start: Any, as_process_1: Any, tmp_path: Path, number: Any, command: Any
 ) -> None:
     outer = start(*command, prefix=as_process_1)
     wait_until((tmp_path / "importing").exists)
@@ -97,7 +103,7 @@ def test_process_1_ends_at_once_while_it_imports(
 
 
 def test_process_1_catches_sigterm_before_it_imports_anything_large(
-    start, as_process_1, tmp_path
+    start: Any, as_process_1: Any, tmp_path: Path
 ) -> None:
     outer = start("run", "tasks:app", prefix=as_process_1)
     inner = wait_until(lambda: child_of(outer.pid))
@@ -111,7 +117,9 @@ def test_process_1_catches_sigterm_before_it_imports_anything_large(
 
 @pytest.mark.parametrize("flags", [(), ("--processes", "2")], ids=["one", "two"])
 @pytest.mark.parametrize("number", ENDS, ids=lambda number: number.name)
-def test_a_signal_during_the_start_ends_it_with_0(start, tmp_path, number, flags) -> None:
+def test_a_signal_during_the_start_ends_it_with_0(
+    start: Any, tmp_path: Path, number: Any, flags: Any
+) -> None:
     process = start("run", "tasks:app", *flags)
     wait_until((tmp_path / "importing").exists)
     process.send_signal(number)
@@ -120,7 +128,7 @@ def test_a_signal_during_the_start_ends_it_with_0(start, tmp_path, number, flags
 
 
 def test_a_signal_that_the_app_swallows_ends_the_worker_once_it_could_start(
-    start, tmp_path, r
+    start: Any, tmp_path: Path, r: Any
 ) -> None:
     r.lpush("jobs", '{"id":"1","handler":"echo"}')
     process = start("run", "tasks:app", tasks=DEAF)
@@ -132,7 +140,7 @@ def test_a_signal_that_the_app_swallows_ends_the_worker_once_it_could_start(
 
 @pytest.mark.parametrize("number", ENDS, ids=lambda number: number.name)
 @pytest.mark.parametrize("flags", [(), ("--processes", "2")], ids=["one", "two"])
-def test_each_of_them_drains(start_worker, r, number, flags) -> None:
+def test_each_of_them_drains(start_worker: StartWorker, r: Any, number: Any, flags: Any) -> None:
     worker = start_worker(*flags, ready=False)
     wait_until(lambda: worker.log.count("takes jobs from") == (2 if flags else 1))
     r.lpush("jobs", '{"id":"nap","handler":"started","payload":1}')
@@ -142,7 +150,7 @@ def test_each_of_them_drains(start_worker, r, number, flags) -> None:
     assert r.exists("{jobs}:result:nap")
 
 
-def test_a_sighup_that_is_ignored_stays_ignored(start, tmp_path, r) -> None:
+def test_a_sighup_that_is_ignored_stays_ignored(start: Any, tmp_path: Path, r: Any) -> None:
     """As under nohup, when the terminal is closed."""
     app = "from worker import App\napp = App()\n@app.handler\nasync def echo(payload): ...\n"
     process = start("run", "tasks:app", prefix=("nohup",), tasks=app)
@@ -157,7 +165,7 @@ def test_a_sighup_that_is_ignored_stays_ignored(start, tmp_path, r) -> None:
 @pytest.mark.parametrize("command", [("result", "1", "--wait", "60")], ids=" ".join)
 @pytest.mark.parametrize("number", ENDS, ids=lambda number: number.name)
 def test_other_commands_end_by_128_and_the_signal_without_a_traceback(
-    start, tmp_path, r, command, number
+    start: Any, tmp_path: Path, r: Any, command: Any, number: Any
 ) -> None:
     process = start(*command)
     wait_until(lambda: r.pubsub_numsub("{jobs}:result:1")[0][1])
@@ -198,7 +206,9 @@ async def main():
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 @pytest.mark.parametrize("where", ["main", "thread"])
-def test_the_signals_of_a_forked_child_are_its_own(environment, loop, where) -> None:
+def test_the_signals_of_a_forked_child_are_its_own(
+    environment: dict[str, str], loop: Any, where: Any
+) -> None:
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", FORKS, loop, where],
         env=environment,

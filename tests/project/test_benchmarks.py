@@ -4,6 +4,7 @@ import statistics
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -101,7 +102,9 @@ def test_a_quick_run_against_a_revision_compares_each_figure_within_pairs() -> N
         ([0.9], True, "-"),
     ],
 )
-def test_a_row_is_worse_by_more_than_3_percent_and_the_noise(ratios, more, said) -> None:
+def test_a_row_is_worse_by_more_than_3_percent_and_the_noise(
+    ratios: Any, more: Any, said: Any
+) -> None:
     assert verdict(statistics.median(ratios), noise_of(ratios), more=more) == said
 
 

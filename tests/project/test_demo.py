@@ -95,7 +95,7 @@ class Demo:
 
 
 @pytest.fixture
-def start_demo(tmp_path) -> Iterator[Callable[..., Demo]]:
+def start_demo(tmp_path: Path) -> Iterator[Callable[..., Demo]]:
     demos: list[Demo] = []
 
     def start(*flags: str, **options: Any) -> Demo:
@@ -107,7 +107,9 @@ def start_demo(tmp_path) -> Iterator[Callable[..., Demo]]:
         demo.end()
 
 
-def test_it_delivers_reports_and_keeps_its_servers_for_the_commands_it_names(start_demo) -> None:
+def test_it_delivers_reports_and_keeps_its_servers_for_the_commands_it_names(
+    start_demo: Any,
+) -> None:
     demo = start_demo("--keep")
     demo.wait_for("worker result umbrella-0001")
     assert "\x1b" not in demo.text
@@ -142,7 +144,7 @@ def test_it_delivers_reports_and_keeps_its_servers_for_the_commands_it_names(sta
     assert demo.children() == []
 
 
-def test_ctrl_c_in_a_terminal_stops_it_half_way_and_leaves_no_process(start_demo) -> None:
+def test_ctrl_c_in_a_terminal_stops_it_half_way_and_leaves_no_process(start_demo: Any) -> None:
     demo = start_demo(terminal=True)
     demo.wait_for("failed attempts")
     assert len(demo.children()) >= 6
@@ -156,7 +158,9 @@ def test_ctrl_c_in_a_terminal_stops_it_half_way_and_leaves_no_process(start_demo
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGHUP, signal.SIGKILL])
-def test_it_leaves_no_process_when_it_ends_while_it_starts(start_demo, end, tmp_path) -> None:
+def test_it_leaves_no_process_when_it_ends_while_it_starts(
+    start_demo: Any, end: Any, tmp_path: Path
+) -> None:
     demo = start_demo()
     wait_until(lambda: any("valkey" in command for command in demo.children()))
     demo.process.send_signal(end)
@@ -165,7 +169,7 @@ def test_it_leaves_no_process_when_it_ends_while_it_starts(start_demo, end, tmp_
     assert end is signal.SIGKILL or list(tmp_path.iterdir()) == []
 
 
-def test_without_its_example_it_says_what_to_do(tmp_path) -> None:
+def test_without_its_example_it_says_what_to_do(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "worker", tmp_path / "worker")
     done = subprocess.run(
         COMMAND, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=30
@@ -176,7 +180,9 @@ def test_without_its_example_it_says_what_to_do(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("name", ["worker.py", "worker/__init__.py", "moto.py", "aiohttp.py"])
-def test_no_file_of_the_current_folder_replaces_a_part_of_it(start_demo, tmp_path, name) -> None:
+def test_no_file_of_the_current_folder_replaces_a_part_of_it(
+    start_demo: Any, tmp_path: Path, name: Any
+) -> None:
     folder = tmp_path / "mine"
     trap = folder / name
     trap.parent.mkdir(parents=True)

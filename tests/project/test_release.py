@@ -33,7 +33,7 @@ def tracked(*folders: str) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def release(tmp_path_factory) -> Path:
+def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a release, made in a checkout with stray files."""
     if shutil.which("uv") is None:
         pytest.skip("uv builds it")

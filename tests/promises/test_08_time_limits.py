@@ -5,9 +5,12 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+import redis
 
-from tests.support.producer import job
+from tests.support.producer import Producer, job
+from tests.support.table import Table
 from tests.support.waiting import tolerance, wait_until
+from tests.support.worker_process import StartWorker
 
 pytestmark = pytest.mark.once
 
@@ -18,14 +21,14 @@ CLEAN_UP = 3.0
 
 
 @pytest.fixture
-def notes(tmp_path) -> Path:
+def notes(tmp_path: Path) -> Path:
     notes = tmp_path / "notes"
     notes.touch()
     return notes
 
 
 def test_an_async_handler_over_its_limit_is_cancelled_and_has_failed_an_attempt(
-    start_worker, producer, notes
+    start_worker: StartWorker, producer: Producer, notes: Path
 ) -> None:
     start_worker(app=APP, timeout=LIMIT, max_attempts=2, backoff_base=0)
     producer.push("tidy", str(notes), id="1")
@@ -42,7 +45,9 @@ def test_an_async_handler_over_its_limit_is_cancelled_and_has_failed_an_attempt(
     assert [entry["reason"] for entry in producer.dead()] == ["failed"]
 
 
-def test_the_limit_in_the_config_is_the_one_that_holds(start_worker, producer, table) -> None:
+def test_the_limit_in_the_config_is_the_one_that_holds(
+    start_worker: StartWorker, producer: Producer, table: Table
+) -> None:
     table.put("brief", policy={"timeout": Decimal("0.2"), "max_attempts": 1})
     start_worker(app=APP)
     producer.push("nap", 60, id="brief", config="brief")
@@ -51,7 +56,9 @@ def test_the_limit_in_the_config_is_the_one_that_holds(start_worker, producer, t
     assert producer.result("long")["status"] == "succeeded"
 
 
-def test_what_a_handler_returns_after_its_time_is_dropped(start_worker, producer) -> None:
+def test_what_a_handler_returns_after_its_time_is_dropped(
+    start_worker: StartWorker, producer: Producer
+) -> None:
     start_worker(app=APP, timeout=LIMIT, max_attempts=1)
     producer.push("slow_to_leave", 0.3, id="1")
     found = producer.result("1")
@@ -59,7 +66,7 @@ def test_what_a_handler_returns_after_its_time_is_dropped(start_worker, producer
 
 
 def test_a_handler_that_swallows_cancellation_is_reported_and_does_not_hold_the_exit(
-    start_worker, producer, notes
+    start_worker: StartWorker, producer: Producer, notes: Path
 ) -> None:
     worker = start_worker(app=APP, timeout=LIMIT, max_attempts=1, concurrency=1)
     producer.push("stubborn", str(notes), id="1")
@@ -84,7 +91,7 @@ def test_a_handler_that_swallows_cancellation_is_reported_and_does_not_hold_the_
 
 
 def test_a_handler_that_swallows_cancellation_on_a_deploy_is_given_back(
-    start_worker, r, producer, notes
+    start_worker: StartWorker, r: redis.Redis, producer: Producer, notes: Path
 ) -> None:
     worker = start_worker(app=APP, grace_period=0.2)
     raw = producer.push_raw(job("stubborn", str(notes), id="1"))
@@ -97,7 +104,7 @@ def test_a_handler_that_swallows_cancellation_on_a_deploy_is_given_back(
 
 
 def test_a_sync_handler_over_its_limit_is_abandoned_and_starves_nobody(
-    start_worker, producer, notes
+    start_worker: StartWorker, producer: Producer, notes: Path
 ) -> None:
     worker = start_worker(app=APP, timeout=LIMIT, max_attempts=1, concurrency=2)
     for number in range(6):

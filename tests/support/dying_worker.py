@@ -13,7 +13,6 @@ import redis
 
 from worker.__main__ import main
 from worker.broker.queue import Exchange, Queue
-from worker.broker.reply import Reply
 from worker.config.store import ConfigStore
 from worker.execution.claimed_job import ClaimedJob
 from worker.execution.handler_step import HandlerStep
@@ -37,7 +36,7 @@ def after_the_claim() -> None:
     """The jobs stand in the active list, and nobody has looked at them."""
 
     async def send(queue: Queue, outcomes: Sequence[Outcome], limit: int) -> Awaitable[Exchange]:
-        return Reply(receive, (await _send(queue, outcomes, limit),))
+        return receive(await _send(queue, outcomes, limit))
 
     async def receive(reply: Awaitable[Exchange]) -> Exchange:
         exchange = await reply

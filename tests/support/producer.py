@@ -6,8 +6,6 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-import redis
-
 from tests.support.waiting import PATIENCE, wait_until
 
 
@@ -29,8 +27,8 @@ class Producer:
     `prefix` is that of the queue's other keys.
     """
 
-    def __init__(self, r: redis.Redis, queue: str = "jobs", prefix: str = "") -> None:
-        self.r = r
+    def __init__(self, r: Any, queue: str = "jobs", prefix: str = "") -> None:
+        self.r: Any = r
         self.queue = queue
         self.prefix = prefix or f"{{{queue}}}:"
 

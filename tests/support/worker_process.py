@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Self
-
-import redis
+from typing import Any, Self
 
 from tests.support import forked
 from tests.support.in_process import LoggingWorker
@@ -22,6 +20,7 @@ from tests.support.table import Table
 from tests.support.waiting import PATIENCE, wait_until
 
 ROOT = Path(__file__).parent.parent.parent
+OF_PYTHON = {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error::ResourceWarning"}
 READY = "takes jobs from"
 
 
@@ -35,9 +34,12 @@ def worker_environment(redis_server: RedisServer, dynamo: DynamoServer) -> dict[
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
         "WORKER_REDIS_URL": redis_server.url,
-        "PYTHONPATH": str(ROOT),
-        "PYTHONWARNINGS": "error::ResourceWarning",
+        **OF_PYTHON,
     }
+
+
+def _of_python(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if name.startswith("PYTHON")}
 
 
 def settings_environment(settings: Mapping[str, object]) -> dict[str, str]:
@@ -64,8 +66,8 @@ class Worker:
     ) -> None:
         self._log = log
         self._process: ForkServerProcess | subprocess.Popen[bytes]
-        # Where the path is another, other modules may be imported.
-        if cold or environment["PYTHONPATH"] != str(ROOT):
+        # Python reads its own variables when it starts.
+        if cold or _of_python(environment) != _of_python(os.environ) | OF_PYTHON:
             usual = [sys.executable, "-m", module, "run", *arguments]
             with log.open("wb") as output:
                 self._process = subprocess.Popen(
@@ -164,7 +166,7 @@ class Shared:
     tests tell their jobs apart by id."""
 
     redis_server: RedisServer
-    r: redis.Redis
+    r: Any
     producer: Producer
     table: Table
     worker: Worker | LoggingWorker

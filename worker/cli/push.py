@@ -1,5 +1,6 @@
 """`worker push`: enqueue jobs from the shell."""
 
+import math
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -43,6 +44,8 @@ def push(  # noqa: PLR0913 - a command's options
         raise typer.BadParameter(
             "--lines makes many jobs, which can't share one id: leave out --id"
         )
+    if delay is not None and not math.isfinite(delay):
+        raise typer.BadParameter("it must be finite", param_hint="--delay")
     if job_id == "":
         raise typer.BadParameter("it must not be empty", param_hint="--id")
     fields = {"handler": handler, "config": config, "id": job_id}
