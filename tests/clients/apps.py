@@ -42,8 +42,11 @@ class Mailer:
 mailer = Mailer()
 app.handler("mail")(mailer.send)
 
-app.handler("once")(len_of := lambda payload: len(payload))  # noqa: PLW0108 - no name of its own
-other.handler("twice")(len_of)
+
+@other.handler("twice")
+@app.handler("once")
+def len_of(payload: str) -> int:
+    return len(payload)
 
 
 async def unregistered(payload: Image) -> str:

@@ -282,11 +282,11 @@ def test_a_job_with_a_byte_order_mark_runs_and_goes_on(shared: Shared) -> None:
 def test_the_client_pushes_integers_that_older_workers_take(shared: Shared) -> None:
     async def push() -> None:
         async with Client(Settings(redis_url=shared.redis_server.url)) as client:
-            await client.enqueue("h", queue="idle", expires_at=1.7e12)  # type: ignore[arg-type]
+            await client.enqueue("h", queue="idle", expires_at=1.7e12)  # type: ignore[call-overload]
             fields = {"enqueued_at": 1.7e12, "attempts": 1.0, "payload": 2.0}
             await client.enqueue_many([{"handler": "h", **fields}], queue="idle")
             with pytest.raises(Malformed, match="expires_at must be an integer"):
-                await client.enqueue("h", queue="idle", expires_at=1.5)  # type: ignore[arg-type]
+                await client.enqueue("h", queue="idle", expires_at=1.5)  # type: ignore[call-overload]
 
     anyio.run(push)
     many, one = shared.r.lrange("idle", 0, -1)

@@ -9,7 +9,7 @@ import redis
 
 from tests.support.producer import Producer
 from tests.support.waiting import wait_until
-from tests.support.worker_process import StartWorker
+from tests.support.worker_process import RunCommand, StartWorker
 
 pytestmark = pytest.mark.once
 
@@ -92,7 +92,7 @@ def test_a_number_of_processes_that_is_none_is_refused(start_worker: StartWorker
     assert "WORKER_PROCESSES: must be a number, 1 or more, or auto" in worker.log
 
 
-def test_more_processes_than_a_machine_can_hold_are_refused(run_command) -> None:
+def test_more_processes_than_a_machine_can_hold_are_refused(run_command: RunCommand) -> None:
     done = run_command("run", "tests.apps.basic:app", processes=10**9)
     assert done.returncode == 1
     assert "WORKER_PROCESSES: must be 1,000 or less" in done.stderr

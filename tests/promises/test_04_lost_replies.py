@@ -161,7 +161,7 @@ def test_an_enqueue_whose_reply_is_lost_raises_and_is_not_doubled(
         async with Client(Settings(redis_url=proxy.url)) as client:
             job = {"handler": "echo", "payload": "the-payload"}
             with pytest.raises(redis.ConnectionError):
-                await (client.enqueue_many([job]) if many else client.enqueue(**job))  # type: ignore[arg-type]
+                await (client.enqueue_many([job]) if many else client.enqueue(**job))  # type: ignore[call-overload]
             assert await client.enqueue("echo", "the-next")
 
     asyncio.run(produce())
