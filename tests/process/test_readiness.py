@@ -230,3 +230,32 @@ class Silent(Listener):
     def serve(self, connection: Any) -> None:
         while connection.recv(1000):
             pass
+
+
+# -- DynamoDB --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("scheme", "said"), [("https", "AWS_CA_BUNDLE=FILE"), ("http", "can't be reached")]
+)
+def test_a_dynamodb_of_another_authority(
+    run_command: RunCommand,
+    environment: dict[str, str],
+    authority: Authority,
+    scheme: str,
+    said: str,
+) -> None:
+    with TlsServer(*authority.sign("dynamodb", "127.0.0.1")) as server:
+        environment["AWS_ENDPOINT_URL_DYNAMODB"] = f"{scheme}://127.0.0.1:{server.port}"
+        patience = PATIENCE if scheme == "https" else 5
+        done = run_command("run", APP, startup_timeout=patience, timeout=PATIENCE / 2)
+    assert said in refusal(done)
+
+
+def test_a_plain_dynamodb_spoken_to_in_tls(
+    run_command: RunCommand, environment: dict[str, str]
+) -> None:
+    url = environment["AWS_ENDPOINT_URL_DYNAMODB"].replace("http://", "https://")
+    environment["AWS_ENDPOINT_URL_DYNAMODB"] = url
+    done = run_command("run", APP, startup_timeout=PATIENCE, timeout=PATIENCE / 2)
+    assert "does not speak TLS: check AWS_ENDPOINT_URL_DYNAMODB" in refusal(done)

@@ -29,6 +29,8 @@ _LASTING = re.compile(r"DB index is out of range|DENIED", re.IGNORECASE)
 _UNKNOWN = re.compile(r"(unknown|unsupported|not supported|invalid) *command", re.IGNORECASE)
 NEEDED = "a worker needs Redis 7, Valkey 7.2, or newer, with no proxy between"
 _RESP = (b"+", b"-", b"$")
+# A handshake that ended half-way: a server that restarts does that, too.
+_CUT_OFF = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
 # From the making of a TLS context: files that are not there, a key without its certificate. They
 # say nothing of a URL without TLS, where a unix socket that is not there may still come.
 _BAD_OPTIONS = (
@@ -104,7 +106,7 @@ def _tls_problem(error: Exception, settings: Settings) -> Problem | None:
                 "ssl_ca_certs=FILE in WORKER_REDIS_URL, and the host as the certificate does"
             )
             return Problem(text, lasts=True)
-        if isinstance(cause, ssl.SSLError):
+        if isinstance(cause, ssl.SSLError) and not isinstance(cause, _CUT_OFF):
             text = (
                 f"{where}: TLS failed ({_message(cause)}): see the ssl_ options of WORKER_REDIS_URL"
             )

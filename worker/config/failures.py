@@ -3,6 +3,8 @@
 `misconfigured` is set where waiting does not help. No message quotes an item or a credential.
 """
 
+import ssl
+
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -60,11 +62,24 @@ def call_failure(error: Exception, table: str, endpoint: str) -> ConfigUnavailab
         return ConfigUnavailable(f"what answers for table {table!r} is not DynamoDB: {error}")
     kind = type(error).__name__
     if isinstance(error, BotoCoreError | OSError):
+        tls = _tls_problem(error)
         return ConfigUnavailable(
-            f"DynamoDB at {endpoint} can't be reached for table {table!r} ({kind})"
+            f"DynamoDB at {endpoint} can't be reached for table {table!r} ({tls or kind})",
+            misconfigured=tls is not None,
         )
     # The SDK fails in many ways on replies that are not DynamoDB's.
     return ConfigUnavailable(f"what answers for table {table!r} is not DynamoDB ({kind})")
+
+
+def _tls_problem(error: BaseException | None) -> str | None:
+    """Return what is wrong with TLS where no waiting changes it; None for what may pass."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return f"{_short(error)}: name the certificate's authority by AWS_CA_BUNDLE=FILE"
+        if isinstance(error, ssl.SSLError) and "WRONG_VERSION_NUMBER" in str(error):
+            return "it does not speak TLS: check AWS_ENDPOINT_URL_DYNAMODB, http:// or https://"
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def credentials_failure(error: Exception) -> ConfigUnavailable:

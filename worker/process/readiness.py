@@ -30,7 +30,8 @@ async def wait_until_ready(connections: Connections) -> None:
         ),
         f"DynamoDB's table {settings.config_table!r}": lambda: look_at_table(connections.table),
     }
-    problems = {what: Problem(f"{what} did not answer", lasts=False) for what in looks}
+    silent = {what: Problem(f"{what} did not answer", lasts=False) for what in looks}
+    problems = dict(silent)
 
     async def wait_for(what: str) -> None:
         while problem := await looks[what]():
@@ -45,7 +46,9 @@ async def wait_until_ready(connections: Connections) -> None:
             for what in looks:
                 group.start_soon(wait_for, what)
     if problems:
-        worst = min(problems.values(), key=lambda problem: not problem.lasts)
+        # What lasts first, and what is known before what stayed silent.
+        ranked = sorted(problems, key=lambda what: problems[what] == silent[what])
+        worst = min((problems[what] for what in ranked), key=lambda problem: not problem.lasts)
         gave_up = f"; gave up after {settings.startup_timeout:g} s (WORKER_STARTUP_TIMEOUT)"
         raise StartupError(worst.text if worst.lasts else worst.text + gave_up)
 
