@@ -55,7 +55,7 @@ def group(**options: Any) -> typer.Typer:
 
 
 def run(main: "Callable[[Settings], Awaitable[int]]", *queues: str | None) -> NoReturn:
-    """Run a command with its settings and leave with the exit code that it gives.
+    """Run a command with its settings and exit with the code that it returns.
 
     Whatever is wrong with the settings or the servers ends in one line and exit code 1.
     """

@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 
 from worker.demo.tenants import TENANTS, Tenant
+from worker.runtime.signals import end_on_signals
 
 PORT = 8080
 _STALL = 3.0  # seconds, longer than any tenant's time limit
@@ -92,4 +93,5 @@ async def _serve_for_ever(port: int) -> None:
 
 
 if __name__ == "__main__":
+    end_on_signals()  # process 1 of a container ignores SIGTERM otherwise
     asyncio.run(_serve_for_ever(int(sys.argv[1]) if len(sys.argv) > 1 else PORT))

@@ -57,8 +57,8 @@ class Exit:
 class Service:
     """One worker process. `burst` ends it once nothing is pending, active or scheduled.
 
-    `signals` says whether SIGTERM and SIGINT drain it; without, `stop` does. Raises HandlerError
-    for handlers whose types can't be used.
+    `signals` says whether SIGTERM, SIGINT and SIGHUP drain it; without, `stop` does. Raises
+    HandlerError for handlers whose types can't be used.
     """
 
     def __init__(
