@@ -10,7 +10,7 @@ from benchmarks.revisions import THIS, Revision
 from benchmarks.rows import footprint, latency, throughput
 from benchmarks.rows.row import Measurement, Pair
 
-ALLOWED = 0.03  # worse by so large a share, beyond the noise, is worse
+ALLOWED = 0.03  # a share; a row that is worse by more, beyond its noise, is worse
 _RESAMPLES = 2_000
 _SURE = 0.95  # of the resamples lie within the noise
 

@@ -1,7 +1,7 @@
 """moto's DynamoDB that counts its requests and can be slow: `python -m benchmarks.dynamo PORT`.
 
 GET /benchmark            {"GetItem": 12, "BatchGetItem": 3}, since the server started
-GET /benchmark?delay=0.1  from now on, reads take so many seconds longer
+GET /benchmark?delay=0.1  from now on, reads take 0.1 s longer
 """
 
 import json

@@ -31,7 +31,7 @@ def spread(figures: Iterable[float]) -> Spread | None:
 
 
 def percentile(figures: Sequence[float], share: float) -> float:
-    """The figure that so large a share of them does not exceed."""
+    """Return the figure that this share of them (0 to 1) does not exceed."""
     ranked = sorted(figures)
     return ranked[min(len(ranked) - 1, int(share * len(ranked)))]
 

@@ -1,4 +1,4 @@
-"""Turns records into the Markdown that stands in README.md."""
+"""Turns records into the Markdown of README.md."""
 
 import os
 import platform
@@ -19,10 +19,10 @@ def facts() -> dict[str, Any]:
     """What the figures depend on; nothing that names a machine."""
     from worker.demo.servers import valkey_command  # noqa: PLC0415
 
-    told = subprocess.run(
+    printed = subprocess.run(
         [valkey_command(0, Path())[0], "--version"], capture_output=True, text=True, check=True
     ).stdout
-    server = next(word for word in told.split() if word.startswith("v="))[2:]
+    server = next(word for word in printed.split() if word.startswith("v="))[2:]
     return {
         "cores": os.cpu_count(),
         "python": platform.python_version(),

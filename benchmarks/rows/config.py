@@ -75,7 +75,7 @@ def _cold(pair: Pair) -> Iterator[Measurement]:
 
 def _judge_cold(seen: Measured) -> list[Line]:
     unordered = seen.of("random", "reads")
-    told = f"; {unordered.text('{:.0f}')} in random order" if unordered else ""
+    beside = f"; {unordered.text('{:.0f}')} in random order" if unordered else ""
     lines = [
         line(
             "≤ 12 requests in rotation",
@@ -84,7 +84,7 @@ def _judge_cold(seen: Measured) -> list[Line]:
             lambda figure: figure <= 12,
         )
     ]
-    return [Line(item.target, item.measured + told, item.met) for item in lines]
+    return [Line(item.target, item.measured + beside, item.met) for item in lines]
 
 
 class _Editor:
@@ -157,7 +157,7 @@ def _hot_ours(pair: Pair) -> Record:
 
 
 def _age(note: list[Any], there_at: dict[str, list[int]]) -> float:
-    """For how long, at least, the edition that a job saw had been out of date when it started."""
+    """Return for how many seconds, at least, the edition that a job saw was out of date."""
     key, edition, now, _ = note
     done = there_at[key]
     return (now - done[edition + 1]) / 1e9 if edition + 1 < len(done) else 0.0

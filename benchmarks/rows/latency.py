@@ -134,7 +134,7 @@ def _network(pair: Pair) -> Iterator[Measurement]:
 def _judge_network(seen: Measured) -> list[Line]:
     direct = seen.of("direct", "jobs_per_s")
     far = [r for r in seen.records if r.get("milliseconds") == 100 and "failed" not in r]
-    told = ", ".join(f"{r['jobs_per_s']:,.0f} jobs/s at {r['concurrency']:,}" for r in far)
+    rates = ", ".join(f"{r['jobs_per_s']:,.0f} jobs/s at {r['concurrency']:,}" for r in far)
     enough = [r["concurrency"] for r in far if direct and r["jobs_per_s"] >= direct.median / 2]
     needed = f"half of the direct jobs/s takes {min(enough):,}" if enough else "less than half"
     return [
@@ -146,7 +146,7 @@ def _judge_network(seen: Measured) -> list[Line]:
         ),
         Line(
             "100 ms: the concurrency that is needed",
-            f"{told}: {needed}" if far else "not run",
+            f"{rates}: {needed}" if far else "not run",
             bool(enough) or None,
         ),
     ]

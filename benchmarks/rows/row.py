@@ -71,8 +71,8 @@ Measurement = tuple[str, Callable[[], dict[str, Any]]]
 
 @dataclass(frozen=True)
 class Row:
-    """`measure` gives what is to be measured in one pair, one after the other: who, and a call that
-    does it. `judge` makes the table's lines of what came out. `once` is for what needs no pairs.
+    """`measure` yields what is measured in one pair, one after the other: who, and a call that does
+    it. `judge` makes the table's lines of what came out. `once` is for what needs no pairs.
     """
 
     name: str

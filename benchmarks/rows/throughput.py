@@ -169,18 +169,18 @@ def _judge_scaling(seen: Measured, what: str, one: str, four: str) -> Line:
         return Line(target, "not run", None)
     cores = os.cpu_count() or 1
     took = redis_of_one.median + worker_of_one.median
-    told = (
+    measured = (
         f"{ratio.text('{:.2f} ×')} one; Redis takes {redis.median:.2f} of a core, the workers "
         f"{workers.median:.2f}"
     )
     met = ratio.median >= _LINEAR or redis.median >= _FULL
     if not met and cores / took < _LINEAR:
-        told += (
+        measured += (
             f". One process and its Redis take {took:.2f} already, so that the {cores} cores of "
             f"this machine hold {cores / took:.1f} × at most: they are full, Redis's is not"
         )
-        return Line(target, told, None)
-    return Line(target, told, met)
+        return Line(target, measured, None)
+    return Line(target, measured, met)
 
 
 def _at_least(bound: float) -> Callable[[float], bool]:
