@@ -30,24 +30,25 @@ async def look_at_redis(redis: "Redis", settings: Settings) -> Problem | None:
     return problem
 
 
-async def _hello(redis: "Redis") -> dict[str, Any]:
-    """What the server says of itself. No rights are needed for it, unlike INFO."""
+async def _hello(redis: "Redis") -> dict[str, str]:
+    """Ask the server what it is. That needs no rights, unlike INFO. A proxy may answer anything."""
     answer: Any = await redis.execute_command("HELLO")  # type: ignore[no-untyped-call]
-    pairs = (
-        answer if isinstance(answer, Mapping) else dict(zip(answer[::2], answer[1::2], strict=True))
-    )
-    return {_text(name): _text(value) for name, value in pairs.items()}
+    if isinstance(answer, list):  # RESP 2
+        answer = dict(zip(map(_text, answer[::2]), answer[1::2], strict=False))
+    if not isinstance(answer, Mapping):
+        return {}
+    return {_text(name): _text(value) for name, value in answer.items()}
 
 
-def _text(value: Any) -> Any:
-    return value.decode(errors="replace") if isinstance(value, bytes) else value
+def _text(value: Any) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
-def _judged(hello: dict[str, Any], where: str) -> Problem | None:
+def _judged(hello: dict[str, str], where: str) -> Problem | None:
     if hello.get("mode") == "sentinel":
         text = f"{where} is a Sentinel, which holds no jobs: let WORKER_REDIS_URL name the primary"
         return Problem(text, lasts=True)
-    major = str(hello.get("version")).partition(".")[0]
+    major = hello.get("version", "").partition(".")[0]
     if major.isdecimal() and int(major) < _OLDEST:
         return Problem(f"{where} is too old ({hello['version']}): {NEEDED}", lasts=True)
     if hello.get("role") in ("replica", "slave"):
