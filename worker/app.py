@@ -1,8 +1,9 @@
-"""The registry of handlers that users write."""
+"""The registry of what users write: handlers, and what wraps them or lives beside them."""
 
 import inspect
 import typing
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, overload
 
@@ -10,8 +11,8 @@ from worker.errors import HandlerError
 from worker.jobs.policy import POLICY_OPTIONS, policy_problems
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+Lifespan = Callable[["App"], AbstractAsyncContextManager[Any]]
 
-_PARAMETERS = ("payload", "config", "job")
 _PLAIN = (inspect.Parameter.empty, Any, object, dict, dict[str, Any], Mapping, Mapping[str, Any])
 
 
@@ -59,19 +60,45 @@ class Handler:
         return chosen
 
 
+@dataclass(frozen=True, eq=False)
+class Callback:
+    """One function of `@app.middleware` or `@app.on_error`, and the parameters that it takes."""
+
+    name: str
+    function: Callable[..., Any]
+    is_async: bool
+    takes: frozenset[str]
+
+
 class App:
     """The handlers of a worker. Creating an app opens nothing and reads nothing.
 
+    `lifespan` is a function that takes the app and returns an async context manager, such as one
+    that `contextlib.asynccontextmanager` has decorated. Each process enters it once, after Redis
+    and the config table are ready and before it claims a job, and leaves it after it has drained.
+    What it yields reaches handlers, middleware and `on_error` as their parameter `state`.
+
     ```python
-    app = App()
+    @asynccontextmanager
+    async def lifespan(app: App) -> AsyncIterator[Pool]:
+        async with create_pool() as pool:
+            yield pool
+
+    app = App(lifespan=lifespan)
 
     @app.handler
-    async def resize(payload: Image, config: Size) -> dict: ...
+    async def resize(payload: Image, config: Size, state: Pool) -> dict: ...
     ```
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, lifespan: Lifespan | None = None) -> None:
+        _check_lifespan(lifespan)
+        self.lifespan = lifespan
         self.handlers: dict[str, Handler] = {}
+        self.middlewares: list[Callback] = []
+        self.error_callbacks: list[Callback] = []
+
+    # -- registering ---------------------------------------------------------------------------
 
     @overload
     def handler(self, function: Function, /) -> Function: ...
@@ -93,10 +120,10 @@ class App:
     ) -> Any:
         """Register a function as the handler of the jobs that name it. Return it unchanged.
 
-        The name is the function's own unless given. `timeout` and `result_ttl` are in seconds,
-        `backoff` is a mapping of `base` (s), `factor` and `max` (s). Raise HandlerError for
-        parameters other than `payload`, `config` and `job`, for options out of range, and for a
-        name that is taken.
+        The name is the function's own unless given. Its parameters are any of `payload`, `config`,
+        `job` and `state`. `timeout` and `result_ttl` are in seconds, `backoff` is a mapping of
+        `base` (s), `factor` and `max` (s). Raise HandlerError for other parameters, for options
+        out of range, and for a name that is taken.
         """
         if callable(function_or_name):
             self._register(getattr(function_or_name, "__name__", None), function_or_name, {})
@@ -113,6 +140,50 @@ class App:
 
         return register
 
+    def middleware(self, function: Function, /) -> Function:
+        """Register a function that wraps each call of a handler. Return it unchanged.
+
+        It is `async`, and its parameters are any of `job`, `call_next`, `config` (the job's item as
+        a plain dict) and `state`. `await call_next()` runs what is within and returns its value;
+        what the function returns is the job's result, and what it raises decides the job's fate
+        as a handler's error does. The first that is registered is the outermost. Raise HandlerError
+        for other parameters, and for a function that is not async or takes no `call_next`.
+        """
+        callback = _callback("middleware", function, ("job", "call_next", "config", "state"))
+        if not callback.is_async:
+            raise HandlerError(f"{callback.name} must be 'async def', to await call_next()")
+        if "call_next" not in callback.takes:
+            raise HandlerError(f"{callback.name} must take call_next: 'await call_next()' runs it")
+        self.middlewares.append(callback)
+        return function
+
+    def on_error(self, function: Function, /) -> Function:
+        """Register a function that is called for each failed attempt. Return it unchanged.
+
+        It may be `async`; a plain function runs in a thread. Its parameters are any of `error` (the
+        exception), `job`, `fate` ("retried" or "buried") and `state`. It is called beside the jobs
+        and has 5 s. What it returns or raises changes nothing. Raise HandlerError for other
+        parameters.
+        """
+        callback = _callback("on_error", function, ("error", "job", "fate", "state"))
+        self.error_callbacks.append(callback)
+        return function
+
+    # -- checking ------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """Raise HandlerError where a function takes `state` and the app has no lifespan."""
+        if self.lifespan is not None:
+            return
+        callbacks = [*self.middlewares, *self.error_callbacks]
+        wanting = [f"handler {h.name!r}" for h in self.handlers.values() if "state" in h.takes]
+        wanting += [callback.name for callback in callbacks if "state" in callback.takes]
+        if wanting:
+            raise HandlerError(
+                f"{wanting[0]} takes 'state', which is what a lifespan yields, and the app has "
+                "none: App(lifespan=...)"
+            )
+
     def _register(self, name: str | None, function: Any, options: dict[str, Any]) -> None:
         if not name:
             raise HandlerError(f"{function!r} has no name of its own: @app.handler('a_name')")
@@ -128,9 +199,38 @@ class App:
             name=name,
             function=function,
             options=kept,
-            is_async=any(map(inspect.iscoroutinefunction, (function, _annotated(function)))),
-            takes=_parameters(name, function),
+            is_async=_is_async(function),
+            takes=_parameters(f"handler {name!r}", function, ("payload", "config", "job", "state")),
         )
+
+
+def _callback(kind: str, function: Any, parameters: tuple[str, ...]) -> Callback:
+    if not callable(function):
+        raise HandlerError(f"@app.{kind} takes a function, not {function!r}")
+    name = f"{kind} {getattr(function, '__name__', repr(function))!r}"
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise HandlerError(f"{name} must not be a generator")
+    takes = _parameters(name, function, parameters)
+    return Callback(name, function, _is_async(function), takes)
+
+
+def _check_lifespan(lifespan: Any) -> None:
+    if lifespan is None:
+        return
+    if inspect.isasyncgenfunction(lifespan) or inspect.isgeneratorfunction(lifespan):
+        raise HandlerError(
+            "the lifespan is a generator: decorate it with @contextlib.asynccontextmanager"
+        )
+    is_opened = hasattr(lifespan, "__aenter__") and not inspect.isclass(lifespan)
+    if not callable(lifespan) or is_opened:
+        raise HandlerError(
+            "the lifespan must be a function that takes the app and returns an async context "
+            f"manager, not {lifespan!r}"
+        )
+    try:
+        inspect.signature(lifespan).bind(None)
+    except TypeError:
+        raise HandlerError("the lifespan must take one argument, the app") from None
 
 
 def _annotated(function: Any) -> Any:
@@ -141,16 +241,23 @@ def _annotated(function: Any) -> Any:
     return _annotated(inner) if inner is not None else type(function).__call__
 
 
-def _parameters(name: str, function: Callable[..., Awaitable[Any] | Any]) -> frozenset[str]:
+def _is_async(function: Any) -> bool:
+    return any(map(inspect.iscoroutinefunction, (function, _annotated(function))))
+
+
+def _parameters(
+    what: str, function: Callable[..., Awaitable[Any] | Any], known: tuple[str, ...]
+) -> frozenset[str]:
+    """Return the names of a function's parameters. Raise HandlerError for one that is not known."""
     taken = []
     for parameter in inspect.signature(function).parameters.values():
         by_name = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
-        if parameter.name in _PARAMETERS and by_name:
+        if parameter.name in known and by_name:
             taken.append(parameter.name)
         else:
             raise HandlerError(
-                f"handler {name!r} takes {str(parameter)!r}: a handler's parameters are any of "
-                "payload, config and job, passed by name"
+                f"{what} takes {str(parameter)!r}: its parameters are any of "
+                f"{', '.join(known[:-1])} and {known[-1]}, passed by name"
             )
     return frozenset(taken)
 

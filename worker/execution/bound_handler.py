@@ -44,11 +44,18 @@ class BoundHandler:
         self.function = handler.function
         self.is_async = handler.is_async
         self.arguments = handler.arguments
+        self._takes_state = "state" in handler.takes
         self.policy = settings.changed(handler.options)
         self._takes_plain_config = handler.config_is_plain
         self._takes_config = "config" in handler.takes
         self.validate_payload = _validator(payload_validator, handler, "payload")
         self._validate_config = _validator(config_validator, handler, "config")
+
+    def give_state(self, state: Any) -> None:
+        """Pass what the app's lifespan yielded to each call, if the function takes it."""
+        if self._takes_state:
+            arguments = self.arguments
+            self.arguments = lambda *given: {**arguments(*given), "state": state}
 
     def view(self, item: ConfigItem) -> ConfigView:
         """Return this handler's view of the item, made once for each version of it."""

@@ -57,7 +57,7 @@ class HandlerStep:
         if Child.is_here:
             end_child()
         if claimed.stop_reason is not None and claimed.stop_reason is StopReason.TIMEOUT:
-            return self._outcomes.timed_out(claimed)
+            return self._timed_out(claimed, None)
         return self._outcomes.succeeded(claimed, value)
 
     async def _call(self, claimed: ClaimedJob) -> Any:
@@ -76,5 +76,9 @@ class HandlerStep:
     def _after_error(self, claimed: ClaimedJob, error: BaseException) -> Outcome | None:
         end_child()
         if claimed.stop_reason is StopReason.TIMEOUT:
-            return self._outcomes.timed_out(claimed)
+            return self._timed_out(claimed, error)
         return self._outcomes.failed(claimed, error) if claimed.stop_reason is None else None
+
+    def _timed_out(self, claimed: ClaimedJob, error: BaseException | None) -> Outcome | None:
+        # The outcome of a job that the worker has gone on without is made already.
+        return self._outcomes.timed_out(claimed, error) if claimed.is_open else None

@@ -19,12 +19,14 @@ class Job:
     """One job, decoded. Handlers that take a `job` parameter get this; treat it as read-only.
 
     `enqueued_at` and `expires_at` are ms since the epoch. `attempts` counts the runs that failed,
-    `crashes` how often a worker died holding the job.
+    `crashes` how often a worker died holding the job. `config_version` is the version of its config
+    as results show it, None before the config is read and where there is no item.
     """
 
     __slots__ = (
         "attempts",
         "config",
+        "config_version",
         "crashes",
         "enqueued_at",
         "expires_at",
@@ -41,6 +43,7 @@ class Job:
     handler: str
     payload: Any
     config: str
+    config_version: Any
     names_config: bool
     reply_to: str | None
     enqueued_at: int | None
@@ -71,6 +74,7 @@ def decode(raw: bytes, keys: Keys, max_bytes: int) -> Job:
     config = get("config")
     job.names_config = config is not None
     job.config = job.handler if config is None else config
+    job.config_version = None
     job.reply_to, job.traceparent = get("reply_to"), get("traceparent")
     job.enqueued_at, job.expires_at = get("enqueued_at"), get("expires_at")
     attempts, crashes = get("attempts"), get("crashes")

@@ -65,7 +65,9 @@ class Supervisor:
         self._command = list(command)
         self._environment = {**environment, _PARENT: str(os.getpid())}
         self._count = count
-        self._startup = startup_timeout + 5
+        # Once for Redis and the table and once for the app's lifespan. Then for Python's own start,
+        # and for a cancelled lifespan to clean up.
+        self._startup = 2 * startup_timeout + 10
         self._children: set[Process] = set()
         self._started = time.monotonic()
         self._signals = 0
