@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from examples.webhooks import Event, Tenant, deliver
+from examples.webhooks import Event, Tenant, app, deliver, lifespan
 from tests.support.waiting import wait_until
 from worker.demo.receiver import is_genuine
 from worker.jobs.job import Job
@@ -125,5 +125,9 @@ def test_the_handler_is_a_plain_function(endpoint) -> None:
     job = Job()
     job.id = "by-hand"
     tenant = Tenant.model_validate(endpoint.tenant("204"))
-    answer = asyncio.run(deliver(Event.model_validate(EVENT), tenant, job))
-    assert answer["status"] == 204
+
+    async def main() -> dict[str, int]:
+        async with lifespan(app) as session:
+            return await deliver(Event.model_validate(EVENT), tenant, job, session)
+
+    assert asyncio.run(main())["status"] == 204
