@@ -9,10 +9,17 @@ from typing import Any, TypeVar, overload
 
 from worker.errors import HandlerError
 from worker.jobs.policy import POLICY_OPTIONS, policy_problems
+from worker.jobs.type_hints import element_type, result_element_type
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Lifespan = Callable[["App"], AbstractAsyncContextManager[Any]]
 
+# Seconds that a job of a batch handler waits for others.
+DEFAULT_LINGER, LONGEST_LINGER = 0.05, 3600.0
+_CALL_OPTIONS = ("concurrency", "batch", "linger")
+# The parameters of a handler, and of one that takes batches.
+_ONE = ("payload", "config", "job", "state")
+_MANY = ("payloads", "configs", "jobs", "state")
 _PLAIN = (inspect.Parameter.empty, Any, object, dict, dict[str, Any], Mapping, Mapping[str, Any])
 
 
@@ -20,7 +27,10 @@ _PLAIN = (inspect.Parameter.empty, Any, object, dict, dict[str, Any], Mapping, M
 class Handler:
     """One registered function: the parameters that it takes, and the options of its decorator.
 
-    `options` are changes of the settings' policy, and have no problems.
+    `options` are changes of the settings' policy, and have no problems. `concurrency` is how many
+    calls run at a time in a process; None: no limit of its own. `batch` is the most jobs of one
+    call, None where a call is for one job; `linger` is how many seconds a job waits for others.
+    `takes` has `payload` for a batch handler's `payloads`, and the types are those of one job.
     """
 
     name: str
@@ -28,20 +38,35 @@ class Handler:
     options: dict[str, Any]
     is_async: bool
     takes: frozenset[str]
+    concurrency: int | None = None
+    batch: int | None = None
+    linger: float = DEFAULT_LINGER
     payload_type: Any = field(default=None, init=False)
     config_type: Any = field(default=None, init=False)
+    result_type: Any = field(default=None, init=False)
 
     def resolve(self) -> None:
         """Resolve the annotations, which may name types defined further down the module.
 
-        Raise HandlerError where one can't be resolved.
+        Raise HandlerError where one can't be resolved, or where a batch handler's are no lists.
         """
         try:
             hints = typing.get_type_hints(_annotated(self.function), include_extras=True)
         except Exception as error:
             raise HandlerError(f"handler {self.name!r}: its annotations fail: {error}") from error
-        self.payload_type = hints.get("payload", Any)
-        self.config_type = hints.get("config", Any)
+        if self.batch is None:
+            self.payload_type = hints.get("payload", Any)
+            self.config_type = hints.get("config", Any)
+            self.result_type = hints.get("return", Any)
+            return
+        try:
+            self.payload_type = element_type(hints.get("payloads", Any))
+            self.config_type = element_type(hints.get("configs", Any))
+            self.result_type = result_element_type(hints.get("return", Any))
+        except TypeError as error:
+            raise HandlerError(
+                f"handler {self.name!r} takes batches, and {error} is no list of one type"
+            ) from None
 
     @property
     def config_is_plain(self) -> bool:
@@ -97,6 +122,7 @@ class App:
         self.handlers: dict[str, Handler] = {}
         self.middlewares: list[Callback] = []
         self.error_callbacks: list[Callback] = []
+        self.is_included = False
 
     # -- registering ---------------------------------------------------------------------------
 
@@ -113,6 +139,9 @@ class App:
         max_attempts: int | None = None,
         backoff: Mapping[str, float] | None = None,
         result_ttl: float | None = None,
+        concurrency: int | None = None,
+        batch: int | None = None,
+        linger: float | None = None,
     ) -> Callable[[Function], Function]: ...
 
     def handler(
@@ -121,9 +150,20 @@ class App:
         """Register a function as the handler of the jobs that name it. Return it unchanged.
 
         The name is the function's own unless given. Its parameters are any of `payload`, `config`,
-        `job` and `state`. `timeout` and `result_ttl` are in seconds, `backoff` is a mapping of
-        `base` (s), `factor` and `max` (s). Raise HandlerError for other parameters, for options
-        out of range, and for a name that is taken.
+        `job` and `state`. What it returns has to be of the type that it declares, if any.
+
+        `timeout` and `result_ttl` are in seconds, `backoff` is a mapping of `base` (s), `factor`
+        and `max` (s). `concurrency` is how many calls run at a time in each process; jobs beyond
+        them wait there, and their time limits have not begun.
+
+        With `batch` one call is for up to so many jobs, gathered for `linger` seconds (0.05 unless
+        given). The parameters then are any of `payloads`, `configs`, `jobs`, which are lists of one
+        length, and `state`. The function returns a list of that length, whose items are results or
+        exceptions (that job's fate, as if raised), or None for a None each. What it raises fails
+        the attempt of each job.
+
+        Raise HandlerError for other parameters, for options out of range, and for a name that is
+        taken.
         """
         if callable(function_or_name):
             self._register(getattr(function_or_name, "__name__", None), function_or_name, {})
@@ -150,6 +190,7 @@ class App:
         for other parameters, and for a function that is not async or takes no `call_next`.
         """
         callback = _callback("middleware", function, ("job", "call_next", "config", "state"))
+        self._check_open(callback.name)
         if not callback.is_async:
             raise HandlerError(f"{callback.name} must be 'async def', to await call_next()")
         if "call_next" not in callback.takes:
@@ -166,10 +207,38 @@ class App:
         parameters.
         """
         callback = _callback("on_error", function, ("error", "job", "fate", "state"))
+        self._check_open(callback.name)
         self.error_callbacks.append(callback)
         return function
 
+    def include(self, other: "App") -> None:
+        """Take over the handlers of another app, such as that of another module.
+
+        They then are handlers of this app, with its lifespan, middleware and `on_error`. Raise
+        HandlerError for a name that is taken, and for an app that has a lifespan, middleware or
+        `on_error` of its own. The other app takes no registrations any more, as they would be lost.
+        """
+        if not isinstance(other, App):
+            raise HandlerError(f"include takes an App, not {other!r}")
+        if other.lifespan or other.middlewares or other.error_callbacks:
+            raise HandlerError(
+                "an app with a lifespan, middleware or on_error of its own can't be included: "
+                "they belong to the app that runs"
+            )
+        for name in other.handlers:
+            self._check_open(f"handler {name!r}")
+            if name in self.handlers:
+                raise HandlerError(f"handler {name!r} is registered twice")
+        self.handlers |= other.handlers
+        other.is_included = True
+
     # -- checking ------------------------------------------------------------------------------
+
+    def _check_open(self, what: str) -> None:
+        if self.is_included:
+            raise HandlerError(
+                f"{what} comes too late: its app was included by another, which would miss it"
+            )
 
     def check(self) -> None:
         """Raise HandlerError where a function takes `state` and the app has no lifespan."""
@@ -185,6 +254,7 @@ class App:
             )
 
     def _register(self, name: str | None, function: Any, options: dict[str, Any]) -> None:
+        self._check_open(f"handler {name!r}")
         if not name:
             raise HandlerError(f"{function!r} has no name of its own: @app.handler('a_name')")
         if name in self.handlers:
@@ -194,14 +264,14 @@ class App:
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             raise HandlerError(f"handler {name!r} must return its result: it is a generator")
         kept = {key: value for key, value in options.items() if value is not None}
+        calls: dict[str, Any] = {key: kept.pop(key) for key in _CALL_OPTIONS if key in kept}
+        _check_calls(name, calls)
         _check_options(name, kept)
-        self.handlers[name] = Handler(
-            name=name,
-            function=function,
-            options=kept,
-            is_async=_is_async(function),
-            takes=_parameters(f"handler {name!r}", function, ("payload", "config", "job", "state")),
-        )
+        takes = _parameters(f"handler {name!r}", function, _MANY if "batch" in calls else _ONE)
+        if "batch" in calls:
+            takes = frozenset(_ONE[_MANY.index(parameter)] for parameter in takes)
+        is_async = _is_async(function)
+        self.handlers[name] = Handler(name, function, kept, is_async, takes, **calls)
 
 
 def _callback(kind: str, function: Any, parameters: tuple[str, ...]) -> Callback:
@@ -260,6 +330,23 @@ def _parameters(
                 f"{', '.join(known[:-1])} and {known[-1]}, passed by name"
             )
     return frozenset(taken)
+
+
+def _check_calls(name: str, options: dict[str, Any]) -> None:
+    """Raise HandlerError for bad values of the options that say how calls are made."""
+    for option in ("concurrency", "batch"):
+        value = options.get(option, 1)
+        if type(value) is not int or value < 1:
+            raise HandlerError(
+                f"handler {name!r}: {option} must be an integer, 1 or more, not {value!r}"
+            )
+    linger = options.get("linger", DEFAULT_LINGER)
+    if type(linger) not in (int, float) or not 0 <= linger <= LONGEST_LINGER:
+        raise HandlerError(
+            f"handler {name!r}: linger must be 0 to {LONGEST_LINGER:g} seconds, not {linger!r}"
+        )
+    if "linger" in options and "batch" not in options:
+        raise HandlerError(f"handler {name!r}: linger is for handlers with batch=...")
 
 
 def _check_options(name: str, options: dict[str, Any]) -> None:

@@ -131,3 +131,27 @@ def test_the_handler_is_a_plain_function(endpoint) -> None:
             return await deliver(Event.model_validate(EVENT), tenant, job, session)
 
     assert asyncio.run(main())["status"] == 204
+
+
+def test_the_pool_example_writes_by_the_hundred_and_reads(
+    start_worker, producer, r, tmp_path
+) -> None:
+    database = tmp_path / "visits.db"
+    worker = start_worker(app="examples.pool:app", env={"VISITS_DATABASE": str(database)})
+    ids = [producer.push("record", {"path": f"/{ms}", "ms": ms}) for ms in range(300)]
+    assert all(producer.result(id)["status"] == "succeeded" for id in ids)
+    slowest = producer.run("slowest", 2)["result"]
+    assert slowest == [{"path": "/299", "ms": 299.0}, {"path": "/298", "ms": 298.0}]
+    assert worker.stop() == 0
+    assert "ResourceWarning" not in worker.log
+
+
+def test_without_its_database_the_pool_example_claims_nothing(
+    start_worker, producer, r, tmp_path
+) -> None:
+    producer.push("slowest", 2)
+    nowhere = str(tmp_path / "nowhere" / "visits.db")
+    worker = start_worker(app="examples.pool:app", env={"VISITS_DATABASE": nowhere}, ready=False)
+    assert worker.wait() == 1
+    assert "unable to open database file" in worker.log
+    assert r.llen("jobs") == 1

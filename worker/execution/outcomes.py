@@ -148,6 +148,10 @@ class Outcomes:
         """The handler raised: another attempt, or the dead list."""
         if isinstance(error, Reject):
             return self._bury_after_run(claimed, "rejected", error)
+        if isinstance(error, ResultInvalid):
+            # Found by the worker: no frame of it is the handler's.
+            error = error.with_traceback(None)
+            return self._bury_after_run(claimed, "result_invalid", error)
         return self._failed_attempt(claimed, error, "failed")
 
     def timed_out(self, claimed: ClaimedJob, cause: BaseException | None = None) -> Outcome:

@@ -19,14 +19,14 @@ class Job:
     """One job, decoded. Handlers that take a `job` parameter get this; treat it as read-only.
 
     `enqueued_at` and `expires_at` are ms since the epoch. `attempts` counts the runs that failed,
-    `crashes` how often a worker died holding the job. `config_version` is the version of its config
-    as results show it, None before the config is read and where there is no item.
+    `crashes` how often a worker died holding the job. `config_info` is what its result says of its
+    config, once that is read.
     """
 
     __slots__ = (
         "attempts",
         "config",
-        "config_version",
+        "config_info",
         "crashes",
         "enqueued_at",
         "expires_at",
@@ -43,7 +43,7 @@ class Job:
     handler: str
     payload: Any
     config: str
-    config_version: Any
+    config_info: dict[str, Any] | None
     names_config: bool
     reply_to: str | None
     enqueued_at: int | None
@@ -57,6 +57,14 @@ class Job:
     def attempt(self) -> int:
         """Which attempt this is: 1 for the first."""
         return self.attempts + 1
+
+    @property
+    def config_version(self) -> Any:
+        """The version of its config, as its result shows it. None where there is no item, and
+        before it is read.
+        """
+        info = getattr(self, "config_info", None)
+        return None if info is None else info["version"]
 
     def __repr__(self) -> str:
         return f"<Job {self.id!r} for {self.handler!r} on {self.queue!r}, attempt {self.attempt}>"
@@ -74,7 +82,6 @@ def decode(raw: bytes, keys: Keys, max_bytes: int) -> Job:
     config = get("config")
     job.names_config = config is not None
     job.config = job.handler if config is None else config
-    job.config_version = None
     job.reply_to, job.traceparent = get("reply_to"), get("traceparent")
     job.enqueued_at, job.expires_at = get("enqueued_at"), get("expires_at")
     attempts, crashes = get("attempts"), get("crashes")

@@ -189,8 +189,12 @@ class Service:
 
     def _job_of(self, task: "asyncio.Task[object] | None") -> str | None:
         """Name the job that a task belongs to, for the watchdog's thread."""
-        held = (claimed for loop in self._loops for claimed in loop.held)
-        return next((str(claimed) for claimed in held if claimed.task is task), None)
+        for loop in self._loops:
+            for claimed in loop.held:
+                batch = getattr(claimed, "batch", None)
+                if claimed.task is task or (batch is not None and batch.task is task):
+                    return str(batch or claimed)
+        return None
 
     # -- working -------------------------------------------------------------------------------
 
