@@ -18,10 +18,10 @@ class Spread:
 
     def text(self, pattern: str = "{:.2f}") -> str:
         """As `1.23 (1.10 to 1.40)`; the spread is left out where there is but one figure."""
-        told = pattern.format(self.median)
+        middle = pattern.format(self.median)
         if self.least == self.most:
-            return told
-        return f"{told} ({pattern.format(self.least)} to {pattern.format(self.most)})"
+            return middle
+        return f"{middle} ({pattern.format(self.least)} to {pattern.format(self.most)})"
 
 
 def spread(figures: Iterable[float]) -> Spread | None:
@@ -72,6 +72,15 @@ class Measured:
             for r in self._known(system, figure)
             if theirs.get(r["pair"])
         )
+
+    def ratios(self, system: str, other: str, figure: str) -> list[float]:
+        """The ratio of each pair, of one figure of one system to the other's."""
+        theirs = {r["pair"]: r[figure] for r in self._known(other, figure)}
+        return [
+            r[figure] / theirs[r["pair"]]
+            for r in self._known(system, figure)
+            if theirs.get(r["pair"])
+        ]
 
     def _known(self, system: str, figure: str) -> list[Record]:
         return [r for r in self.records if r["system"] == system and figure in r]

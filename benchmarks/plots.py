@@ -89,7 +89,7 @@ def _panel(panel: Axes, plot: Plot, records: list[Record], what: str) -> None:
     panel.spines[["top", "right"]].set_visible(False)
 
 
-def _on_backlog(
+def _on_backlog(  # noqa: PLR0913 - one measurement, by keyword
     pair: Pair,
     system: str,
     *,

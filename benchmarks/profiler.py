@@ -1,40 +1,70 @@
-"""Where each microsecond of a job goes: one worker under load, looked at by py-spy a thousand times
-a second, its samples shared out among the parts.
+"""Where each microsecond of a job goes: one worker under load, sampled by py-spy a thousand times a
+second, its samples counted by the part of the code that they are in.
 """
 
 import shutil
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.rows.row import Sizes
 from benchmarks.world import Failed, World, make_jobs, open_world, push, wait_for
 
-_RATE = 1_000  # looks a second
+_RATE = 1_000  # samples a second
 _SECONDS = 5
-# As in the row `throughput`, which is over before hot config is read again. While py-spy looks,
-# jobs take their time and a refresh does not, so that its share would be overstated.
+# As in the row `throughput`, which is over before hot config is read again. Py-spy slows jobs down
+# and not the clock, so that the share of refreshes would be overstated.
 _QUIET = {"WORKER_CONFIG_TTL": 600}
 
 # The first that fits the innermost frame which fits any.
-_PARTS: tuple[tuple[str, Callable[[str], bool]], ...] = (
-    ("decode the job", lambda f: "worker/job.py" in f),
-    ("find, start and stop runs: the task, its time limit", lambda f: "worker/runs.py" in f),
-    ("admit, hand over, keep count", lambda f: _in(f, "pump.py", "holdings.py", "run.py")),
-    ("config: look-up and view", lambda f: _in(f, "config.py", "item.py", "binding.py")),
-    ("result to JSON, outcome", lambda f: "worker/outcome.py" in f),
-    ("the handler and its meter", lambda f: "benchmarks/" in f),
-    ("validate, run the handler, judge", lambda f: "worker/executor.py" in f),
-    ("arguments for Redis", lambda f: _in(f, "worker/queue.py", "worker/keys.py")),
-    ("redis-py: pack, send, read, parse", lambda f: _in(f, "redis/", "scripts.py", "hiredis")),
-    ("watchdog, heartbeat, recoverer", lambda f: _in(f, "watchdog", "heartbeat", "recoverer")),
-    ("the event loop", lambda f: _in(f, "asyncio/", "uvloop", "anyio", "runners.py")),
+_PARTS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("decode the job", ("worker/jobs/job.py", "worker/jobs/salvage.py")),
+    (
+        "start and end of a run: its task, its time limit",
+        ("worker/execution/job_tasks.py", "worker/execution/time_limits.py"),
+    ),
+    (
+        "turns, slots, what is held",
+        (
+            *(f"worker/process/{name}.py" for name in ("exchange_loop", "turn", "slots", "held")),
+            *(f"worker/process/{name}.py" for name in ("pace", "doubt", "suspects")),
+            *("worker/execution/pipeline.py", "worker/execution/claimed_job.py"),
+        ),
+    ),
+    (
+        "config: look-up and view",
+        (
+            *("worker/config/", "worker/execution/config_step.py", "worker/jobs/config_item.py"),
+            *("worker/execution/config_pace.py", "worker/execution/bound_handler.py"),
+        ),
+    ),
+    (
+        "result to JSON, outcome",
+        ("worker/execution/outcomes.py", "worker/jobs/outcome.py", "worker/jobs/result.py"),
+    ),
+    ("the handler and its meter", ("benchmarks/",)),
+    (
+        "validate, run the handler",
+        (
+            *(f"worker/execution/{name}.py" for name in ("handler_step", "validation", "threads")),
+            *("worker/execution/hooks.py", "worker/app.py"),
+        ),
+    ),
+    ("arguments for Redis", ("worker/broker/queue.py", "worker/jobs/keys.py")),
+    ("redis-py: pack, send, read, parse", ("redis/", "worker/broker/", "hiredis")),
+    (
+        "watchdog, heartbeat, recoverer",
+        (
+            *("worker/runtime/watchdog.py", "worker/process/heartbeat.py"),
+            "worker/process/recoverer.py",
+        ),
+    ),
+    ("the event loop", ("asyncio/", "uvloop", "anyio", "runners.py")),
 )
 
 
 def profile(handler: str) -> str:
-    """A table of the parts, in microseconds of CPU a job."""
+    """Return a table of the parts, in microseconds of CPU a job."""
     sizes = Sizes()
     if shutil.which("py-spy") is None:
         raise Failed("py-spy is missing: uv run --group benchmarks python -m benchmarks profile")
@@ -45,7 +75,7 @@ def profile(handler: str) -> str:
 
 
 def _unprofiled(world: World, handler: str, sizes: Sizes) -> float:
-    """Microseconds of CPU a job, with nobody looking."""
+    """Return the microseconds of CPU a job, without py-spy."""
     push(world, make_jobs(sizes.warm + sizes.jobs, handler))
     meter = world.metered(world.worker(), warm=sizes.warm, jobs=sizes.jobs, **_QUIET)
     world.empty()
@@ -53,12 +83,12 @@ def _unprofiled(world: World, handler: str, sizes: Sizes) -> float:
 
 
 def _sampled(world: World, handler: str, sizes: Sizes, out: Path) -> Counter[str]:
-    """How often which stack was seen, start-up left out."""
+    """Return how often each stack was seen, start-up left out."""
     push(world, make_jobs(sizes.warm + 10 * sizes.jobs, handler))
     with world.running(world.worker(), **_QUIET) as child:
         enough = 10 * sizes.jobs
         wait_for(lambda: world.redis.llen("jobs") < enough, child)
-        # --gil: looks at when Python runs, and so uses the processor; the rest is waiting.
+        # --gil: samples of when Python runs, and so uses the processor; the rest is waiting.
         flags = ["--gil", "--rate", str(_RATE), "--duration", str(_SECONDS), "--format", "raw"]
         world.run(["py-spy", "record", *flags, "--output", str(out), "--pid", str(child.pid)])
     stacks: Counter[str] = Counter()
@@ -88,11 +118,7 @@ def _table(handler: str, cpu: float, stacks: Counter[str]) -> str:
 
 def _part(stack: str) -> str:
     for frame in reversed(stack.split(";")):
-        for part, fits in _PARTS:
-            if fits(frame):
+        for part, files in _PARTS:
+            if any(file in frame for file in files):
                 return part
     return "else"
-
-
-def _in(frame: str, *names: str) -> bool:
-    return any(name in frame for name in names)

@@ -10,6 +10,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -51,9 +52,14 @@ class Meter:
 
 
 class World:
-    """The servers, and how to run something against them. Use `open_world`."""
+    """The servers, and how to run something against them. Use `open_world`.
+
+    `python` runs our own processes, in the folder `root`, where their packages are.
+    """
 
     def __init__(self, folder: Path, redis_port: int, dynamo_port: int) -> None:
+        self.python = sys.executable
+        self.root = ROOT
         self.folder = folder
         self.redis_port = redis_port
         self.dynamo_port = dynamo_port
@@ -70,7 +76,14 @@ class World:
             "PYTHONPATH": str(ROOT),
             "BENCH_REDIS_PORT": str(redis_port),
         }
-        self._runs = 0
+        self._runs = itertools.count(1)
+
+    def of(self, python: Path, root: Path) -> "World":
+        """The same servers, for another revision of this repository."""
+        other = copy(self)
+        other.python, other.root = str(python), root
+        other.environment = {**self.environment, "PYTHONPATH": str(root)}
+        return other
 
     def empty(self) -> None:
         """Leave nothing of the last measurement in Redis."""
@@ -103,7 +116,7 @@ class World:
         self.table = table
 
     def reads(self) -> int:
-        """How many read requests DynamoDB has had so far."""
+        """Return how many read requests DynamoDB has had so far."""
         counts = self._ask_dynamo("")
         return int(counts.get("GetItem", 0) + counts.get("BatchGetItem", 0))
 
@@ -119,26 +132,25 @@ class World:
 
     # -- processes -----------------------------------------------------------------------------
 
-    def command(self, *arguments: str, python: str = sys.executable) -> list[str]:
-        """A module of ours as a command: `command("benchmarks.bare", "loop")`."""
-        return [python, "-m", *arguments]
+    def command(self, *arguments: str) -> list[str]:
+        """Return a module of ours as a command: `command("benchmarks.bare", "loop")`."""
+        return [self.python, "-m", *arguments]
 
     def worker(self, *flags: str) -> list[str]:
-        """The command of one of our workers."""
+        """Return the command of one of our workers."""
         return self.command("worker", "run", "benchmarks.app:app", *flags)
 
     @contextmanager
     def running(
         self, command: Sequence[str], **variables: object
     ) -> Iterator["subprocess.Popen[bytes]"]:
-        """Keep a process going; end it, and all that it started, with the context."""
-        self._runs += 1
-        log = self.folder / f"run-{self._runs}.log"
+        """Run a process; end it, and all that it started, with the context."""
+        log = self.folder / f"run-{next(self._runs)}.log"
         environment = {**self.environment, **{k: str(v) for k, v in variables.items()}}
         with log.open("wb") as output:
             child = subprocess.Popen(
                 command,
-                cwd=ROOT,
+                cwd=self.root,
                 env=environment,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -180,11 +192,11 @@ class World:
         return Meter(**json.loads(path.read_text()))
 
     def run(self, command: Sequence[str], **variables: object) -> str:
-        """Run a command to its end; gives what it printed on standard output."""
+        """Run a command to its end. Return what it printed on standard output."""
         environment = {**self.environment, **{k: str(v) for k, v in variables.items()}}
         done = subprocess.run(
             command,
-            cwd=ROOT,
+            cwd=self.root,
             env=environment,
             capture_output=True,
             text=True,
@@ -213,7 +225,7 @@ def open_world() -> Iterator[World]:
 
 
 def wait_for(condition: Callable[[], Any], child: "subprocess.Popen[bytes] | None" = None) -> None:
-    """Wait until the condition holds. Raises Failed when that takes too long or the child ends."""
+    """Wait until the condition holds. Raise Failed when that takes too long or the child ends."""
     until = time.monotonic() + PATIENCE
     while not condition():
         if child is not None and child.poll() is not None:
@@ -224,7 +236,7 @@ def wait_for(condition: Callable[[], Any], child: "subprocess.Popen[bytes] | Non
 
 
 def cpu_seconds(pid: int) -> float:
-    """Processor time so far of a process and of those that it started."""
+    """Return the processor time so far of a process and of those that it started."""
     total = 0
     for member in _family(pid):
         with suppress(OSError):  # it may just have ended
@@ -234,7 +246,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 def _family(pid: int) -> list[int]:
-    """A process and all that come from it."""
+    """Return a process and all that come from it."""
     parents = {}
     for entry in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
@@ -254,8 +266,8 @@ def make_jobs(
     config_keys: int = CONFIG_KEYS,
     order: Callable[[int], int] | None = None,
 ) -> Iterator[bytes]:
-    """Jobs for our worker and for the bare loop. Each names one of the config keys, in rotation
-    unless `order` says which.
+    """Make jobs for our worker and for the bare loop. Each names one of the config keys, in
+    rotation unless `order` says which.
     """
     for number in range(count):
         key = order(number) if order else number % config_keys
@@ -269,7 +281,7 @@ def make_jobs(
 
 
 def push(world: World, jobs: Iterator[bytes], *, page: int = 1_000, queue: str = "jobs") -> None:
-    """LPUSH them, so many a command."""
+    """LPUSH them, `page` of them a command."""
     while some := list(itertools.islice(jobs, page)):
         world.redis.lpush(queue, *some)
 

@@ -10,8 +10,8 @@ A tenant's item says where its events go, with which secret they are signed, and
     worker run examples.webhooks:app
     worker push deliver '{"type": "user.created", "data": {"id": 7}}' --config acme --wait 10
 
-Edit the item, and the next attempt of every job goes by the new one: a moved endpoint or a renewed
-secret needs no restart, and no job is lost over it. `worker demo` shows this at work.
+Edit the item, and the next attempt of every job uses the new one: a moved endpoint or a renewed
+secret needs no restart, and no job is lost. `worker demo` shows this.
 """
 
 import hmac
@@ -35,9 +35,9 @@ async def lifespan(_: App) -> AsyncIterator[aiohttp.ClientSession]:
 
 app = App(lifespan=lifespan)
 
-# Answers to which the same payload will always get the same answer. The other refusals, such as
-# 401 and 404, may be the config's fault: they are tried again, by which time it may be mended.
-HOPELESS = {400, 410, 413, 415, 422}
+# A payload that gets one of these would get it again. Other refusals, such as 401 and 404, may be
+# the config's fault: they are tried again, when the item may have been corrected.
+FINAL = {400, 410, 413, 415, 422}
 TOO_MANY_REQUESTS = 429
 
 
@@ -49,24 +49,24 @@ class Event(BaseModel):
 
 
 class Tenant(BaseModel):
-    """A tenant's config item; `policy` is the worker's own business and never comes here."""
+    """A tenant's config item, without its `policy`, which the worker uses itself."""
 
     endpoint: HttpUrl
     secret: SecretStr
 
 
 class DeliveryFailed(Exception):
-    """The endpoint did not take the event; it may next time."""
+    """The endpoint did not take the event. It may take it next time."""
 
 
 @app.handler
 async def deliver(
     payload: Event, config: Tenant, job: Job, state: aiohttp.ClientSession
 ) -> dict[str, int]:
-    """POST the event to its tenant. Any answer but 2xx is a failed attempt, or the end of it.
+    """POST the event to its tenant. Any answer but 2xx is a failed attempt, or buries the job.
 
-    A job may run more than once, so an event may arrive more than once: `webhook-id` stays the same
-    and lets the receiver tell.
+    A job may run more than once, so an event may arrive more than once. Its `webhook-id` stays the
+    same, so that the receiver can recognise it.
     """
     body = payload.model_dump_json().encode()
     headers = {"content-type": "application/json", **signed(job.id, body, config.secret)}
@@ -78,7 +78,7 @@ async def deliver(
         pause = answer.headers.get("retry-after", "")
     if status == TOO_MANY_REQUESTS and pause.isdecimal():
         raise Retry("the endpoint asks for patience", delay=float(pause))
-    if status in HOPELESS:
+    if status in FINAL:
         raise Reject(f"the endpoint answered {status}, and would again")
     if status not in range(200, 300):
         raise DeliveryFailed(f"the endpoint answered {status}")
@@ -86,7 +86,7 @@ async def deliver(
 
 
 def signed(message_id: str, body: bytes, secret: SecretStr) -> dict[str, str]:
-    """The three headers of the Standard Webhooks specification."""
+    """Return the three headers of the Standard Webhooks specification."""
     timestamp = str(int(time.time()))
     content = b".".join((message_id.encode(), timestamp.encode(), body))
     digest = hmac.digest(secret.get_secret_value().encode(), content, "sha256")

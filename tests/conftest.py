@@ -5,8 +5,8 @@ stops or breaks a server starts its own. With pytest-xdist each of its processes
 """
 
 import subprocess
-import sys
 from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import redis
 
 from tests.support.commands import Command
 from tests.support.dynamo_proxy import DynamoProxy
+from tests.support.in_process import StartInProcess, WorkerInProcess, in_thread, running
 from tests.support.producer import Producer
 from tests.support.servers import DEBIAN_REDIS, DynamoServer, RedisServer
 from tests.support.table import Table
@@ -23,10 +24,12 @@ from tests.support.worker_process import (
     Shared,
     StartWorker,
     Worker,
+    run_to_its_end,
     serving,
     settings_environment,
     worker_environment,
 )
+from worker import App, Settings
 
 BASIC = "tests.apps.basic:app"
 
@@ -36,6 +39,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--redis-server",
         default=None,
         help="run against this redis-server, not the embedded Valkey ('debian': the machine's)",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With another Redis run what depends on it alone: tests of a fixture that starts it, but for
+    those marked `once`."""
+    if config.getoption("--redis-server") is None:
+        return
+    other = [item for item in items if not _depends_on_redis(item)]
+    config.hook.pytest_deselected(items=other)
+    items[:] = [item for item in items if _depends_on_redis(item)]
+
+
+def _depends_on_redis(item: pytest.Item) -> bool:
+    return "redis_binary" in getattr(item, "fixturenames", ()) and not item.get_closest_marker(
+        "once"
     )
 
 
@@ -119,7 +138,7 @@ def environment(
 def start_worker(environment: dict[str, str], tmp_path: Path) -> Iterator[StartWorker]:
     """Start `worker run tests.apps.basic:app` (or `app=`), with settings as keywords:
     `start_worker("--burst", lease=1.5)` sets WORKER_LEASE. Wait until the worker is ready, or not:
-    `ready=False`. At the end kill what still runs."""
+    `ready=False`. `cold=True` starts it as users do. At the end kill what still runs."""
     workers: list[Worker] = []
 
     def start(
@@ -128,13 +147,15 @@ def start_worker(environment: dict[str, str], tmp_path: Path) -> Iterator[StartW
         ready: bool = True,
         env: dict[str, str] | None = None,
         cwd: Path | None = None,
+        cold: bool = False,
         **settings: object,
     ) -> Worker:
         worker = Worker(
-            [sys.executable, "-m", "worker", "run", app, *flags],
+            [app, *flags],
             cwd or tmp_path,
             {**environment, **settings_environment(settings), **(env or {})},
             tmp_path / f"worker-{len(workers)}.log",
+            cold=cold,
         )
         workers.append(worker)
         return worker.wait_ready() if ready else worker
@@ -146,21 +167,15 @@ def start_worker(environment: dict[str, str], tmp_path: Path) -> Iterator[StartW
 
 @pytest.fixture
 def run_command(environment: dict[str, str], tmp_path: Path) -> RunCommand:
-    """Run a `worker` command in a process of its own, and return the completed process, its output
-    as text."""
+    """Run a `worker` command in a process of its own, with settings as keywords, and return the
+    completed process, its output as text."""
 
     def run(
-        *arguments: str, stdin: str | None = None, timeout: float = 60, **settings: object
+        *arguments: str, stdin: str = "", timeout: float = 60, **settings: object
     ) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [sys.executable, "-m", "worker", *arguments],
-            cwd=tmp_path,
-            env={**environment, **settings_environment(settings)},
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
+        settings_and_environment = {**environment, **settings_environment(settings)}
+        return run_to_its_end(
+            arguments, tmp_path, settings_and_environment, stdin=stdin, timeout=timeout
         )
 
     return run
@@ -172,6 +187,21 @@ def command(environment: dict[str, str], tmp_path: Path) -> Command:
     return Command(environment, tmp_path)
 
 
+@pytest.fixture
+def worker_in_process(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> StartInProcess:
+    """Run a worker in this process, with settings as keywords:
+    `async with worker_in_process(app, lease=1.5) as worker: ...; await worker.drain()`."""
+
+    def start(app: App, **settings: object) -> AbstractAsyncContextManager[WorkerInProcess]:
+        for name, value in {**environment, **settings_environment(settings)}.items():
+            monkeypatch.setenv(name, value)
+        return running(app, Settings())
+
+    return start
+
+
 @pytest.fixture(scope="module")
 def shared(
     request: pytest.FixtureRequest,
@@ -179,21 +209,19 @@ def shared(
     redis_binary: str | None,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Shared]:
-    """The module's worker. It runs the module's `APP` with the module's `SETTINGS`."""
+    """The module's worker. It runs the module's `APP` with the module's `SETTINGS`, in this process
+    if the module says `IN_PROCESS = True`."""
     app = getattr(request.module, "APP", BASIC)
     settings: dict[str, Any] = getattr(request.module, "SETTINGS", {})
     folder = tmp_path_factory.mktemp("shared")
-    server = RedisServer(folder, binary=redis_binary)
     table = Table(session_dynamo, name="shared").create()
-    server.start()
-    environment = {
-        **worker_environment(server, session_dynamo),
-        "WORKER_CONFIG_TABLE": table.name,
-        **settings_environment(settings),
-    }
-    try:
-        with server.client() as client, serving(app, environment, folder) as worker:
+    with RedisServer(folder, binary=redis_binary) as server, server.client() as client:
+        environment = {
+            **worker_environment(server, session_dynamo),
+            "WORKER_CONFIG_TABLE": table.name,
+            **settings_environment(settings),
+        }
+        serve = in_thread if getattr(request.module, "IN_PROCESS", False) else serving
+        with serve(app, environment, folder) as worker:
             yield Shared(server, client, Producer(client), table, worker, environment)
-    finally:
-        server.stop()
-        table.close()
+    table.close()

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from worker.jobs.job import Job
     from worker.jobs.result import ConfigInfo, ErrorInfo, Result
     from worker.settings import Settings
+    from worker.sync_client import SyncClient
 
 __all__ = [
     "App",
@@ -53,6 +54,7 @@ __all__ = [
     "Settings",
     "SettingsError",
     "StartupError",
+    "SyncClient",
     "WorkerError",
     "get_config",
     "get_dynamo_client",
@@ -86,6 +88,7 @@ _HOMES = {
     "jobs.job": ("Job",),
     "jobs.result": ("ConfigInfo", "ErrorInfo", "Result"),
     "settings": ("Settings",),
+    "sync_client": ("SyncClient",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, overload
+from weakref import WeakSet
 
 from worker.errors import HandlerError
 from worker.jobs.policy import POLICY_OPTIONS, policy_problems
@@ -123,6 +124,7 @@ class App:
         self.middlewares: list[Callback] = []
         self.error_callbacks: list[Callback] = []
         self.is_included = False
+        _apps.add(self)
 
     # -- registering ---------------------------------------------------------------------------
 
@@ -301,6 +303,28 @@ def _check_lifespan(lifespan: Any) -> None:
         inspect.signature(lifespan).bind(None)
     except TypeError:
         raise HandlerError("the lifespan must take one argument, the app") from None
+
+
+_apps: WeakSet[App] = WeakSet()  # so that a producer finds the name of a handler
+
+
+def handler_name(function: Callable[..., Any]) -> str:
+    """Return the name under which this function is registered, in whatever app.
+
+    Raise HandlerError for a function that is no handler, and for one that has several names.
+    """
+    handlers = (handler for app in _apps for handler in app.handlers.values())
+    names = sorted({handler.name for handler in handlers if handler.function == function})
+    if len(names) == 1:
+        return names[0]
+    if names:
+        raise HandlerError(
+            f"{function!r} is registered as {' and as '.join(map(repr, names))}: say which, as a "
+            "string"
+        )
+    raise HandlerError(
+        f"{function!r} is no handler: register it with @app.handler, or name a handler as a string"
+    )
 
 
 def _annotated(function: Any) -> Any:

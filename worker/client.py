@@ -1,15 +1,16 @@
 """A Python producer: enqueue jobs, wait for their results."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, overload
 
 import anyio
 from pydantic_core import to_json
 
 from worker import connections
+from worker.app import handler_name
 from worker.broker import scripts
 from worker.broker.connect import open_redis
 from worker.broker.dedicated import DedicatedConnection
@@ -25,7 +26,11 @@ from worker.runtime.task_group import background
 from worker.settings import Settings
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from redis.asyncio import Redis
+
+    from worker.signatures import JobOptions, Payload, TakesNoPayload, TakesPayload
 
 _CHUNK_JOBS = 500
 _CHUNK_BYTES = 4 * 1024 * 1024
@@ -90,9 +95,27 @@ class Client:
         self._redis = self._result_waiter = self._home = None
         return await self._stack.__aexit__(exc_type, exc, traceback)
 
+    @overload
+    async def enqueue(
+        self, handler: str, payload: Any = None, **options: "Unpack[JobOptions]"
+    ) -> str: ...
+
+    @overload
+    async def enqueue(
+        self, handler: "TakesNoPayload", payload: None = None, **options: "Unpack[JobOptions]"
+    ) -> str: ...
+
+    @overload
     async def enqueue(
         self,
-        handler: str,
+        handler: "TakesPayload[Payload]",
+        payload: "Payload",
+        **options: "Unpack[JobOptions]",
+    ) -> str: ...
+
+    async def enqueue(  # noqa: PLR0913 - a job's fields, by keyword
+        self,
+        handler: str | Callable[..., Any],
         payload: Any = None,
         *,
         config: str | None = None,
@@ -104,8 +127,10 @@ class Client:
     ) -> str:
         """Push one job and return its id, a random one where none is given.
 
-        `delay` is in seconds on Redis's clock, `expires_at` in ms since the epoch. The payload is
-        anything that pydantic can serialise. Raise Malformed for what no worker would take.
+        `handler` is the handler's function, or its name. `delay` is in seconds on Redis's clock,
+        `expires_at` in ms since the epoch. The payload is anything that pydantic can serialise.
+        Raise Malformed for what no worker would take, HandlerError for a function that is no
+        handler of any app.
         """
         job = {
             "id": id,
@@ -128,7 +153,8 @@ class Client:
     ) -> list[str]:
         """Push jobs, given as mappings of the job's fields, and return their ids in order.
 
-        They go in chunks of up to 500 jobs. When a chunk fails, the ones before it are pushed.
+        They go in chunks of up to 500 jobs. When a chunk fails, the ones before it are pushed. The
+        `handler` of a job may be the handler's function, as in `enqueue`.
         Raise Malformed for what no worker would take, before any job of its chunk is pushed.
         """
         return await self._push(jobs, queue, delay)
@@ -201,6 +227,8 @@ class Client:
         size = 0
         for fields in jobs:
             job = dict(fields)
+            if callable(handler := job.get("handler")):
+                job["handler"] = handler_name(handler)
             if not INTEGER_FIELDS.isdisjoint(job):
                 for name in INTEGER_FIELDS & job.keys():  # older workers refuse 1.7e12
                     job[name] = as_integer(job[name])

@@ -13,7 +13,7 @@ WorkerError
 │   ├── ResultTooLarge       its result has more than WORKER_MAX_RESULT_BYTES
 │   ├── Timeout              it ran longer than its time limit
 │   └── Crashed              its worker died holding it, once too often
-├── NotOpen                  an accessor was called outside `open_connections`
+├── NotOpen                  no connection is open here: outside of its context, in another loop
 ├── Malformed                bytes in the list are no job
 ├── ConfigUnavailable        DynamoDB can't be read now, and no cached item is young enough
 └── SettingsError            a setting or queue name that can't be used
@@ -88,7 +88,7 @@ class Crashed(JobFailed):
 
 
 class NotOpen(WorkerError, RuntimeError):
-    """There is no open connection in this process."""
+    """No connection is open here: none in this process, or only in another event loop."""
 
 
 class SettingsError(WorkerError, ValueError):

@@ -1,7 +1,8 @@
 """The settings: read from the environment and `.env`, and validated once."""
 
-from typing import Annotated, Any
-from urllib.parse import urlsplit, urlunsplit
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -16,6 +17,10 @@ AtLeastZero = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 
 
+ENV_FILE = ".env"
+_MOST_PROCESSES = 1_000  # what is larger is a slip, and would fill the machine's memory
+
+
 class Settings(BaseSettings):
     """Every setting, each also as `WORKER_` and its name in capitals, or in `.env`.
 
@@ -23,9 +28,10 @@ class Settings(BaseSettings):
     values that can't be used.
     """
 
-    model_config = SettingsConfigDict(
+    model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
         env_prefix="WORKER_",
-        env_file=".env",
+        env_file=ENV_FILE,
+        env_file_encoding="utf-8-sig",  # with or without the mark that some editors put in front
         extra="ignore",
         frozen=True,
         hide_input_in_errors=True,
@@ -61,9 +67,16 @@ class Settings(BaseSettings):
 
     def __init__(self, **values: Any) -> None:
         try:
+            _check_env_file()
             super().__init__(**values)
         except ValidationError as error:
             raise SettingsError(_explain(error)) from None
+        except UnicodeDecodeError as error:
+            raise SettingsError(
+                f"{ENV_FILE} can't be read: it is not text in UTF-8 (byte {error.start})"
+            ) from None
+        except OSError as error:
+            raise SettingsError(f"{ENV_FILE} can't be read: {error.strerror}") from None
 
     @field_validator("queue", mode="before")
     @classmethod
@@ -96,6 +109,8 @@ class Settings(BaseSettings):
     def _some_processes(cls, value: int | str) -> int | str:
         if value != "auto" and not (str(value).isascii() and str(value).isdigit() and int(value)):
             raise ValueError("must be a number, 1 or more, or auto")
+        if value != "auto" and int(value) > _MOST_PROCESSES:
+            raise ValueError(f"must be {_MOST_PROCESSES:,} or less")
         return value
 
     @field_validator("log_level")
@@ -104,6 +119,18 @@ class Settings(BaseSettings):
         if value.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
             raise ValueError("must be DEBUG, INFO, WARNING or ERROR")
         return value.upper()
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _stripped(cls, value: Any) -> Any:
+        """Strip what is read from files, such as mounted secrets, and often ends in a newline."""
+        if not isinstance(value, str):
+            return value
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise ValueError("must be text in UTF-8") from None
+        return value.strip()
 
     @property
     def policy(self) -> Policy:
@@ -126,6 +153,12 @@ class Settings(BaseSettings):
         return masked(self.redis_url.get_secret_value())
 
 
+def _check_env_file() -> None:
+    """Raise SettingsError for a pipe, which would be waited for until somebody writes to it."""
+    if Path(ENV_FILE).is_fifo():
+        raise SettingsError(f"{ENV_FILE} can't be read: it is a pipe, not a file")
+
+
 _UNREADABLE = "(a URL that can't be read)"
 
 
@@ -142,9 +175,9 @@ def masked(url: str) -> str:
             return _UNREADABLE
         host = parts.netloc.rpartition("@")[2]
         user = f"{parts.username or ''}:***@" if "@" in parts.netloc else ""
-        return urlunsplit((parts.scheme, user + host, parts.path, "", ""))
     except ValueError:
         return _UNREADABLE
+    return f"{parts.scheme}://{user}{host}{parts.path}"
 
 
 def _explain(error: ValidationError) -> str:

@@ -13,7 +13,8 @@ from benchmarks.rows.row import Line, Measurement, Pair, Row, line
 from benchmarks.world import World, cpu_seconds, wait_for
 
 
-def _idle_ours(pair: Pair) -> Record:
+def idle(pair: Pair) -> Record:
+    """What our worker takes when it has nothing to do."""
     world, seconds = pair.world, pair.sizes.idle_seconds
     world.empty()
     with world.running(world.worker()) as child:
@@ -26,7 +27,7 @@ def _idle_ours(pair: Pair) -> Record:
 
 
 def _commands(world: World, seconds: float) -> int:
-    """How many commands are sent to Redis in so many seconds; those of scripts are not sent."""
+    """Return how many commands are sent to Redis in that time. Those within scripts are not."""
     until, seen = time.monotonic() + seconds, b""
     with socket.create_connection(("127.0.0.1", world.redis_port)) as monitor:
         monitor.sendall(b"MONITOR\r\n")
@@ -41,7 +42,7 @@ def _commands(world: World, seconds: float) -> int:
 
 
 def _idle(pair: Pair) -> Iterator[Measurement]:
-    yield "worker", lambda: _idle_ours(pair)
+    yield "worker", lambda: idle(pair)
 
 
 def _judge_idle(seen: Measured) -> list[Line]:
@@ -71,14 +72,16 @@ def _took(pair: Pair, *command: str) -> Record:
     return {"seconds": middle.median if middle else 0.0}
 
 
-def _ready(pair: Pair) -> Record:
-    """Until the worker has its lease, which it takes with its first claim."""
+def ready(pair: Pair) -> Record:
+    """Seconds until the worker has its lease, which it takes with its first claim, and the CPU that
+    it took until then.
+    """
     world = pair.world
     world.empty()
     began = time.perf_counter()
     with world.running(world.worker()) as child:
         wait_for(lambda: world.redis.zcard("{jobs}:workers"), child)
-        return {"seconds": time.perf_counter() - began}
+        return {"seconds": time.perf_counter() - began, "cpu_s": cpu_seconds(child.pid)}
 
 
 def _startup(pair: Pair) -> Iterator[Measurement]:
@@ -86,7 +89,7 @@ def _startup(pair: Pair) -> Iterator[Measurement]:
     yield "python", partial(_took, pair, sys.executable, "-c", "pass")
     yield "import worker", partial(_took, pair, sys.executable, "-c", "import worker")
     yield "worker --help", partial(_took, pair, command, "--help")
-    yield "worker run", lambda: _ready(pair)
+    yield "worker run", lambda: ready(pair)
 
 
 def _judge_startup(seen: Measured) -> list[Line]:

@@ -19,8 +19,8 @@ def _ranks(took: list[float]) -> Record:
     return {"p50_us": percentile(took, 0.5), "p99_us": percentile(took, 0.99)}
 
 
-def _probe(pair: Pair, worker: list[str], producer: list[str]) -> Record:
-    """One job at a time to an idle worker. It is up, and has run its first jobs, when it counts."""
+def probe(pair: Pair, worker: list[str], producer: list[str]) -> Record:
+    """One job at a time to an idle worker, which has run some when it begins to count."""
     world, jobs = pair.world, pair.sizes.probes
     world.empty()
     meter = world.metered(
@@ -35,14 +35,14 @@ def _probe(pair: Pair, worker: list[str], producer: list[str]) -> Record:
 
 def _pickup(pair: Pair) -> Iterator[Measurement]:
     world = pair.world
-    yield "worker", lambda: _probe(pair, world.worker(), world.command("benchmarks.produce"))
+    yield "worker", lambda: probe(pair, world.worker(), world.command("benchmarks.produce"))
     for peer in pair.peers:
         if peer.name in _QUICKEST or pair.number == 0:
             yield peer.name, partial(_probe_peer, pair, peer)
 
 
 def _probe_peer(pair: Pair, peer: Peer) -> Record:
-    return _probe(pair, peer.command("worker"), peer.command())
+    return probe(pair, peer.command("worker"), peer.command())
 
 
 def _judge_pickup(seen: Measured) -> list[Line]:
@@ -72,7 +72,8 @@ def _judge_pickup(seen: Measured) -> list[Line]:
     ]
 
 
-def _timed(world: World, worker: list[str], what: str, count: int) -> Record:
+def timed(world: World, worker: list[str], what: str, count: int) -> Record:
+    """How long each call of a producer takes, with this worker."""
     world.empty()
     with world.running(worker):
         return _ranks(json.loads(world.run(world.command("benchmarks.produce", what, str(count)))))
@@ -81,8 +82,8 @@ def _timed(world: World, worker: list[str], what: str, count: int) -> Record:
 def _roundtrip(pair: Pair) -> Iterator[Measurement]:
     world, count = pair.world, pair.sizes.probes
     echo = world.command("benchmarks.bare", "echo")
-    yield "worker", lambda: _timed(world, world.worker(), "roundtrip", count)
-    yield "bare", lambda: _timed(world, echo, "echo", count)
+    yield "worker", lambda: timed(world, world.worker(), "roundtrip", count)
+    yield "bare", lambda: timed(world, echo, "echo", count)
 
 
 def _judge_roundtrip(seen: Measured) -> list[Line]:

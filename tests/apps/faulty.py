@@ -15,7 +15,7 @@ def stumble(self: Outcomes, run: Any, value: Any) -> Any:
     return sound(self, run, value)
 
 
-Outcomes.succeeded = stumble  # type: ignore[method-assign]
+Outcomes.succeeded = stumble  # type: ignore[method-assign,assignment]
 
 
 @app.handler(max_attempts=2, backoff={"base": 0})

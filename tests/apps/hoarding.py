@@ -24,7 +24,7 @@ async def forgets_a_subscription(payload: Any) -> None:
 
 @app.handler
 async def keeps_a_connection(payload: Any) -> None:
-    kept.append(await get_redis_client().connection_pool.get_connection())  # type: ignore[no-untyped-call]
+    kept.append(await get_redis_client().connection_pool.get_connection())
 
 
 @app.handler

@@ -21,7 +21,7 @@ async def raises(payload: str, config: dict[str, Any]) -> None:
 @app.handler(max_attempts=2, backoff={"base": 0})
 async def chains(payload: str) -> None:
     try:
-        {}[payload]
+        {}[payload]  # type: ignore[index]
     except KeyError as error:
         raise ExceptionGroup(payload, [error]) from error
 

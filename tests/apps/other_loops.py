@@ -132,7 +132,7 @@ WRONG: dict[str, Callable[[], Any]] = {
     "config on uvloop": lambda: _on_uvloop(get_config("key")),
     "config in a thread of its own": lambda: _in_a_thread_of_its_own(lambda: run(get_config("k"))),
     "redis": lambda: run(get_redis_client().get("key")),  # type: ignore[arg-type]
-    "redis on uvloop": lambda: _on_uvloop(get_redis_client().get("key")),  # type: ignore[arg-type]
+    "redis on uvloop": lambda: _on_uvloop(get_redis_client().get("key")),
     "redis from within": lambda: run(_accessor_within()),
     "redis many times": lambda: run(_gather(get_redis_client())),
     "pipeline": lambda: run(_pipeline(get_redis_client())),
@@ -140,7 +140,7 @@ WRONG: dict[str, Callable[[], Any]] = {
     "subscribe": lambda: run(_subscribe(get_redis_client())),
     "lock": lambda: run(_lock(get_redis_client())),
     "scan": lambda: run(_scan(get_redis_client())),
-    "pool": lambda: run(get_redis_client().connection_pool.get_connection()),  # type: ignore[no-untyped-call]
+    "pool": lambda: run(get_redis_client().connection_pool.get_connection()),
     "disconnect": lambda: run(get_redis_client().connection_pool.disconnect()),
     "subscription of another loop": lambda: run(kept["pubsub"].get_message(timeout=1)),
     "subscribe on one of another loop": lambda: run(kept["pubsub"].subscribe("more")),
@@ -180,6 +180,10 @@ async def _client_of_its_own() -> Any:
         return (await client.result(await client.enqueue("echo", "hello"), 10)).result
 
 
+def _of_redis(command: str, *arguments: Any) -> Any:
+    return from_thread.run(getattr(get_redis_client(), command), *arguments)
+
+
 async def _get_from_several() -> Any:
     redis = get_redis_client()
     return [await redis.get("key"), await get_config("key")]
@@ -187,7 +191,7 @@ async def _get_from_several() -> Any:
 
 RIGHT: dict[str, Callable[[], Any]] = {
     "config": lambda: from_thread.run(get_config, "key"),
-    "redis": lambda: from_thread.run(get_redis_client().get, "key").decode(),
+    "redis": lambda: _of_redis("get", "key").decode(),
     "function": lambda: from_thread.run(_get_from_several)[1],
     "dynamo": lambda: from_thread.run(
         partial(get_dynamo_client().get_item, TableName=TABLE, Key={"key": {"S": "key"}})

@@ -17,6 +17,7 @@ from worker.broker.queue import Queue
 from worker.jobs.clock import RedisClock
 
 Main = Callable[[QueueAdmin], Coroutine[Any, Any, Any]]
+Run = Callable[[Main], Any]
 
 
 @pytest.fixture
@@ -50,11 +51,11 @@ def _pending(r: redis.Redis) -> list[dict[str, Any]]:
 # -- status -------------------------------------------------------------------------------------
 
 
-def test_the_status_of_an_empty_queue_is_all_zero(run) -> None:
+def test_the_status_of_an_empty_queue_is_all_zero(run: Run) -> None:
     assert run(QueueAdmin.status) == QueueStatus(0, 0, 0, 0, [])
 
 
-def test_the_status_counts_every_place_and_each_worker(run, r: redis.Redis) -> None:
+def test_the_status_counts_every_place_and_each_worker(run: Run, r: redis.Redis) -> None:
     r.lpush("jobs", *(_job(f"{n}") for n in range(5)))
     r.zadd("{jobs}:scheduled", {_job("later"): 1})
     _bury(r, _entry("dead"))
@@ -79,7 +80,7 @@ def test_the_status_counts_every_place_and_each_worker(run, r: redis.Redis) -> N
     assert status.workers[1].lease_ms == 0
 
 
-def test_a_worker_id_that_is_no_text_is_counted_all_the_same(run, r: redis.Redis) -> None:
+def test_a_worker_id_that_is_no_text_is_counted_all_the_same(run: Run, r: redis.Redis) -> None:
     r.zadd("{jobs}:workers", {b"w\xff": 1})
     r.lpush(b"{jobs}:active:w\xff", _job("1"))
     (worker,) = run(QueueAdmin.status).workers
@@ -95,7 +96,7 @@ def test_an_unusable_name_is_refused() -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 99, 100, 101, 250])
-def test_the_dead_list_is_read_whole_newest_first(run, r: redis.Redis, count: int) -> None:
+def test_the_dead_list_is_read_whole_newest_first(run: Run, r: redis.Redis, count: int) -> None:
     _bury(r, *(_entry(f"{n}") for n in range(count)))
 
     async def main(admin: QueueAdmin) -> list[str | None]:
@@ -104,7 +105,7 @@ def test_the_dead_list_is_read_whole_newest_first(run, r: redis.Redis, count: in
     assert run(main) == [f"{n}" for n in reversed(range(count))]
 
 
-def test_jobs_buried_while_it_is_read_shift_nothing(run, r: redis.Redis) -> None:
+def test_jobs_buried_while_it_is_read_shift_nothing(run: Run, r: redis.Redis) -> None:
     _bury(r, *(_entry(f"{n}") for n in range(250)))
 
     async def main(admin: QueueAdmin) -> list[str | None]:
@@ -118,7 +119,9 @@ def test_jobs_buried_while_it_is_read_shift_nothing(run, r: redis.Redis) -> None
     assert run(main) == [f"{n}" for n in reversed(range(250))]
 
 
-def test_an_entry_has_its_fields_its_job_and_the_job_as_it_runs_next(run, r: redis.Redis) -> None:
+def test_an_entry_has_its_fields_its_job_and_the_job_as_it_runs_next(
+    run: Run, r: redis.Redis
+) -> None:
     _bury(r, _entry("1", worker="w"))
 
     async def main(admin: QueueAdmin) -> Any:
@@ -151,7 +154,7 @@ NO_JOBS = [
 ]
 
 
-def test_what_can_not_be_enqueued_says_why_and_is_left(run, r: redis.Redis) -> None:
+def test_what_can_not_be_enqueued_says_why_and_is_left(run: Run, r: redis.Redis) -> None:
     _bury(r, *UNREADABLE, *NO_JOBS)
 
     async def main(admin: QueueAdmin) -> None:
@@ -168,13 +171,13 @@ def test_what_can_not_be_enqueued_says_why_and_is_left(run, r: redis.Redis) -> N
     run(main)
 
 
-def test_every_entry_of_an_id_is_found_oldest_first(run, r: redis.Redis) -> None:
+def test_every_entry_of_an_id_is_found_oldest_first(run: Run, r: redis.Redis) -> None:
     _bury(r, *(_entry(job_id, number=n) for n, job_id in enumerate("abcab")))
     found = run(lambda admin: admin.find_dead(["a", "c", "nobody"]))
     assert [(entry.id, entry.fields["number"]) for entry in found] == [("a", 0), ("c", 2), ("a", 3)]
 
 
-def test_retried_jobs_are_enqueued_once_in_their_order(run, r: redis.Redis) -> None:
+def test_retried_jobs_are_enqueued_once_in_their_order(run: Run, r: redis.Redis) -> None:
     _bury(r, *(_entry(f"{n}") for n in range(5)))
     r.lpush("jobs", _job("first"))
 
@@ -188,7 +191,7 @@ def test_retried_jobs_are_enqueued_once_in_their_order(run, r: redis.Redis) -> N
 
 
 @pytest.mark.parametrize("count", [1, 100, 101, 350])
-def test_all_are_retried_but_those_with_a_problem(run, r: redis.Redis, count: int) -> None:
+def test_all_are_retried_but_those_with_a_problem(run: Run, r: redis.Redis, count: int) -> None:
     for n in range(count):
         _bury(r, _entry(f"{n}"))
         if n % 7 == 0:
@@ -206,10 +209,10 @@ def test_all_are_retried_but_those_with_a_problem(run, r: redis.Redis, count: in
     assert run(main) == (count, bad)
     assert [job["id"] for job in _pending(r)] == [f"{n}" for n in range(count)]
     left = r.lrange("{jobs}:dead", 0, -1)
-    assert sum(entry.startswith("nonsense") for entry in left) == bad
+    assert sum("nonsense" in str(entry) for entry in left) == bad
 
 
-def test_two_who_retry_all_at_once_enqueue_each_job_once(run, r: redis.Redis) -> None:
+def test_two_who_retry_all_at_once_enqueue_each_job_once(run: Run, r: redis.Redis) -> None:
     _bury(r, *(_entry(f"{n}") for n in range(250)))
 
     async def main(admin: QueueAdmin) -> int:
@@ -225,7 +228,7 @@ def test_two_who_retry_all_at_once_enqueue_each_job_once(run, r: redis.Redis) ->
     assert enqueued + r.llen("{jobs}:dead") == 250
 
 
-def test_dropped_entries_are_gone_and_others_stay(run, r: redis.Redis) -> None:
+def test_dropped_entries_are_gone_and_others_stay(run: Run, r: redis.Redis) -> None:
     _bury(r, *(_entry(f"{n}") for n in range(5)))
 
     async def main(admin: QueueAdmin) -> list[int]:

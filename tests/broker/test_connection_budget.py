@@ -10,10 +10,10 @@ import redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import MaxConnectionsError
 
-from tests.conftest import Worker
 from tests.support.producer import Producer
 from tests.support.servers import RedisServer
 from tests.support.waiting import wait_until
+from tests.support.worker_process import Worker
 from worker import Settings
 from worker.broker.connect import open_redis, open_worker_redis
 from worker.demo.servers import free_port
@@ -39,9 +39,7 @@ def assert_it_works_on(r: redis.Redis, producer: Producer, worker: Worker) -> No
     assert_the_lease_stands(r, worker, lambda: producer.result(producer.push("echo"), timeout=2))
 
 
-def assert_the_lease_stands(
-    r: redis.Redis, worker: Worker, look: Callable[[], Any] = lambda: None
-) -> None:
+def assert_the_lease_stands(r: Any, worker: Worker, look: Callable[[], Any] = lambda: None) -> None:
     until = time.monotonic() + 3 * LEASE
     while time.monotonic() < until:
         look()
@@ -59,7 +57,9 @@ def assert_it_says_so(result: dict[str, Any], connections: int) -> None:
         assert part in result["error"]["message"]
 
 
-def test_connections_that_handlers_keep_are_no_outage(start, r, producer) -> None:
+def test_connections_that_handlers_keep_are_no_outage(
+    start: Callable[..., Any], r: redis.Redis, producer: Producer
+) -> None:
     worker = start(concurrency=60)
     for n in range(64):
         assert producer.run(WAYS[n % len(WAYS)])["status"] == "succeeded"
@@ -71,7 +71,9 @@ def test_connections_that_handlers_keep_are_no_outage(start, r, producer) -> Non
     assert "never awaited" not in worker.log
 
 
-def test_blocking_reads_that_fill_the_pool_are_no_outage(start, r, producer) -> None:
+def test_blocking_reads_that_fill_the_pool_are_no_outage(
+    start: Callable[..., Any], r: redis.Redis, producer: Producer
+) -> None:
     worker = start(concurrency=20)
     assert producer.run("blocks_in_the_background", 24)["status"] == "succeeded"
     wait_until(lambda: r.info("clients")["blocked_clients"] >= 24)
@@ -81,7 +83,9 @@ def test_blocking_reads_that_fill_the_pool_are_no_outage(start, r, producer) -> 
     assert worker.stop() == 0
 
 
-def test_slots_that_all_wait_for_a_connection_are_no_outage(start, r, producer) -> None:
+def test_slots_that_all_wait_for_a_connection_are_no_outage(
+    start: Callable[..., Any], r: redis.Redis, producer: Producer
+) -> None:
     for _ in range(100):
         producer.push("forgets_a_subscription")
     worker = start(concurrency=10)
@@ -102,12 +106,13 @@ def settings(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> Sett
 def test_the_shared_client_says_why_no_connection_is_free(settings: Settings) -> None:
     async def main() -> None:
         async with open_worker_redis(settings) as (shared, own):
-            taken = [await shared.connection_pool.get_connection() for _ in range(5)]
+            pool: Any = shared.connection_pool
+            taken = [await pool.get_connection() for _ in range(5)]
             with pytest.raises(MaxConnectionsError, match=r"all 5 connections .* within 0.2 s"):
                 await shared.get("key")
             for _ in range(20):
                 assert await own.ping()
-            await shared.connection_pool.release(taken.pop())
+            await pool.release(taken.pop())
             assert await shared.ping()
 
     anyio.run(main)
@@ -129,7 +134,7 @@ def test_each_client_opens_no_more_than_its_budget(settings: Settings, r: redis.
 
 
 @pytest.mark.parametrize("opener", [open_redis, open_worker_redis])
-def test_a_server_that_is_away_is_no_lack_of_connections(opener) -> None:
+def test_a_server_that_is_away_is_no_lack_of_connections(opener: Callable[..., Any]) -> None:
     settings = Settings(redis_url=f"redis://127.0.0.1:{free_port()}/0", concurrency=1)
 
     async def main() -> None:

@@ -9,9 +9,14 @@ from typing import Any
 
 import anyio
 import pytest
+import redis
 
 import worker
+from tests.support.dynamo_proxy import DynamoProxy
+from tests.support.producer import Producer
+from tests.support.table import Table
 from tests.support.waiting import wait_until
+from tests.support.worker_process import Shared
 from worker import (
     NotOpen,
     Settings,
@@ -44,7 +49,7 @@ def settings(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Se
 # -- the objects --------------------------------------------------------------------------------
 
 
-def test_every_handler_reaches_the_same_two_clients(shared) -> None:
+def test_every_handler_reaches_the_same_two_clients(shared: Shared) -> None:
     ids = [shared.producer.push(way) for way in WAYS * 4]
     seen = {tuple(shared.producer.result(job_id)["result"]) for job_id in ids}
     assert len(seen) == 1
@@ -58,7 +63,7 @@ def test_outside_the_context_the_accessors_say_so() -> None:
         anyio.run(get_config, "k")
 
 
-def test_inside_it_they_give_what_the_context_opened(settings, table) -> None:
+def test_inside_it_they_give_what_the_context_opened(settings: Settings, table: Table) -> None:
     table.put("k", n=1)
 
     async def main() -> None:
@@ -78,7 +83,9 @@ def test_inside_it_they_give_what_the_context_opened(settings, table) -> None:
     anyio.run(main)
 
 
-def test_a_failure_inside_closes_everything_all_the_same(settings, r, dynamo_proxy, monkeypatch):
+def test_a_failure_inside_closes_everything_all_the_same(
+    settings: Settings, r: redis.Redis, dynamo_proxy: DynamoProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", dynamo_proxy.url)
     before = len(r.client_list())
 
@@ -107,9 +114,11 @@ class Counting:
         self._own = len(r.client_list())
         self.redis = self.dynamo = 0
 
-    def look(self) -> None:
+    def look(self) -> bool:
+        """Count. Return False, for conditions that wait for something else."""
         self.redis = max(self.redis, len(self._r.client_list()) - self._own)
         self.dynamo = max(self.dynamo, self._proxy.open_connections)
+        return False
 
 
 def push_many(producer: Any, handler: str, count: int) -> None:
@@ -121,7 +130,7 @@ def push_many(producer: Any, handler: str, count: int) -> None:
 
 
 @pytest.fixture
-def start(start_worker, dynamo_proxy) -> Callable[..., Any]:
+def start(start_worker: Callable[..., Any], dynamo_proxy: DynamoProxy) -> Callable[..., Any]:
     def start(**settings: object) -> Any:
         env = {"AWS_ENDPOINT_URL_DYNAMODB": dynamo_proxy.url}
         return start_worker(app=APP, env=env, **settings)
@@ -131,7 +140,12 @@ def start(start_worker, dynamo_proxy) -> Callable[..., Any]:
 
 @pytest.mark.parametrize("config_ttl", [5, 0])
 def test_jobs_under_load_take_a_handful_of_connections(
-    start, r, producer, table, dynamo_proxy, config_ttl
+    start: Callable[..., Any],
+    r: redis.Redis,
+    producer: Producer,
+    table: Table,
+    dynamo_proxy: DynamoProxy,
+    config_ttl: int,
 ) -> None:
     for n in range(50):
         table.put(f"k{n}", n=n)
@@ -147,7 +161,11 @@ def test_jobs_under_load_take_a_handful_of_connections(
 
 
 def test_handlers_that_use_the_clients_stay_within_the_concurrency(
-    start, r, producer, table, dynamo_proxy
+    start: Callable[..., Any],
+    r: redis.Redis,
+    producer: Producer,
+    table: Table,
+    dynamo_proxy: DynamoProxy,
 ) -> None:
     for n in range(50):
         table.put(f"k{n}", n=n)
@@ -161,7 +179,9 @@ def test_handlers_that_use_the_clients_stay_within_the_concurrency(
     assert all(producer.result(f"{n}")["status"] == "succeeded" for n in range(100))
 
 
-def test_a_thousand_look_ups_reuse_one_socket(start, producer, table, dynamo_proxy) -> None:
+def test_a_thousand_look_ups_reuse_one_socket(
+    start: Callable[..., Any], producer: Producer, table: Table, dynamo_proxy: DynamoProxy
+) -> None:
     table.put("k", n=1)
     start(config_ttl=0)
     dynamo_proxy.clear()
@@ -170,7 +190,13 @@ def test_a_thousand_look_ups_reuse_one_socket(start, producer, table, dynamo_pro
     assert dynamo_proxy.connections == 0  # the one of the start-up serves on
 
 
-def test_nothing_is_left_open_at_exit(start, r, producer, table, dynamo_proxy) -> None:
+def test_nothing_is_left_open_at_exit(
+    start: Callable[..., Any],
+    r: redis.Redis,
+    producer: Producer,
+    table: Table,
+    dynamo_proxy: DynamoProxy,
+) -> None:
     before = len(r.client_list())
     worker = start()
     for way in WAYS:
@@ -210,7 +236,7 @@ assert threading.active_count() == 1
 
 
 @pytest.mark.parametrize("how_much", ["the package", "all"])
-def test_importing_opens_no_socket_reads_no_environment_and_starts_no_thread(how_much) -> None:
+def test_importing_opens_no_socket_reads_no_environment_and_starts_no_thread(how_much: str) -> None:
     root = Path(worker.__file__).parent.parent
     code = [sys.executable, "-c", WATCHED, how_much]
     done = subprocess.run(code, cwd=root, capture_output=True, text=True, check=False)

@@ -6,8 +6,8 @@ from decimal import Decimal
 import pytest
 
 from tests.apps.other_loops import RIGHT, WRONG
-from tests.conftest import Shared
 from tests.support.waiting import wait_until
+from tests.support.worker_process import Shared
 
 APP = "tests.apps.other_loops:app"
 SETTINGS = {"max_attempts": 1, "config_ttl": 0}

@@ -1,6 +1,10 @@
 """WORKER_REDIS_URL: what can't be used is said in one line, and no password is ever shown."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
+import redis
 
 from tests.support.waiting import wait_until
 from worker import Settings, SettingsError
@@ -33,7 +37,9 @@ def test_a_url_that_cannot_be_read_is_refused_without_quoting_it(url: str) -> No
     assert "secret" not in str(caught.value)
 
 
-def test_a_worker_told_an_option_that_redis_py_does_not_know_says_so(run_command) -> None:
+def test_a_worker_told_an_option_that_redis_py_does_not_know_says_so(
+    run_command: Callable[..., Any],
+) -> None:
     done = run_command("run", "tests.apps.basic:app", redis_url="redis://localhost/0?colour=red")
     assert done.returncode == 1
     assert "WORKER_REDIS_URL can't be used" in done.stderr
@@ -41,7 +47,9 @@ def test_a_worker_told_an_option_that_redis_py_does_not_know_says_so(run_command
     assert "Traceback" not in done.stderr
 
 
-def test_no_option_of_the_url_changes_what_the_worker_depends_on(start_worker, r) -> None:
+def test_no_option_of_the_url_changes_what_the_worker_depends_on(
+    start_worker: Callable[..., Any], r: redis.Redis
+) -> None:
     options = "decode_responses=true&max_connections=1&socket_timeout=0.1&retry_on_timeout=true"
     url = f"redis://127.0.0.1:{r.connection_pool.connection_kwargs['port']}/0?{options}"
     worker = start_worker(redis_url=url)

@@ -1,8 +1,9 @@
 """Waiting for results while connections are lost, or run out."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import anyio
 import pytest
@@ -39,7 +40,7 @@ async def _opened(url: str, concurrency: int = 10) -> AsyncIterator[ResultWaiter
         assert not client.connection_pool._in_use_connections
 
 
-async def _until(condition) -> None:
+async def _until(condition: Callable[[], Any]) -> None:
     with anyio.fail_after(10):
         while not condition():  # noqa: ASYNC110 - what is waited for happens elsewhere
             await anyio.sleep(0.01)
@@ -57,7 +58,9 @@ def _listening(r: redis.Redis, key: str = KEY) -> bool:
     return bool(r.pubsub_numsub(key)[0][1])
 
 
-def test_a_value_that_is_there_and_one_that_comes_are_both_returned(proxy, r) -> None:
+def test_a_value_that_is_there_and_one_that_comes_are_both_returned(
+    proxy: RedisProxy, r: redis.Redis
+) -> None:
     async def main() -> None:
         async with _opened(proxy.url) as waiter:
             _record(r, "first")
@@ -70,7 +73,9 @@ def test_a_value_that_is_there_and_one_that_comes_are_both_returned(proxy, r) ->
     asyncio.run(main())
 
 
-def test_all_calls_of_a_key_get_its_value_and_the_channel_is_left(proxy, r) -> None:
+def test_all_calls_of_a_key_get_its_value_and_the_channel_is_left(
+    proxy: RedisProxy, r: redis.Redis
+) -> None:
     async def main() -> None:
         async with _opened(proxy.url) as waiter:
             tasks = [asyncio.create_task(waiter.wait(KEY)) for _ in range(5)]
@@ -86,7 +91,9 @@ def test_all_calls_of_a_key_get_its_value_and_the_channel_is_left(proxy, r) -> N
     asyncio.run(main())
 
 
-def test_calls_outlive_a_server_that_goes_away_and_find_what_they_missed(proxy, r) -> None:
+def test_calls_outlive_a_server_that_goes_away_and_find_what_they_missed(
+    proxy: RedisProxy, r: redis.Redis
+) -> None:
     async def main() -> None:
         async with _opened(proxy.url) as waiter:
             keys = [f"key-{n}" for n in range(5)]
@@ -107,7 +114,9 @@ def test_calls_outlive_a_server_that_goes_away_and_find_what_they_missed(proxy, 
     asyncio.run(main())
 
 
-def test_a_look_whose_reply_is_lost_is_repeated_though_the_subscription_lives(proxy, r) -> None:
+def test_a_look_whose_reply_is_lost_is_repeated_though_the_subscription_lives(
+    proxy: RedisProxy, r: redis.Redis
+) -> None:
     r.set(KEY, "published to nobody")
 
     async def main() -> None:
@@ -120,7 +129,9 @@ def test_a_look_whose_reply_is_lost_is_repeated_though_the_subscription_lives(pr
     asyncio.run(main())
 
 
-def test_a_message_that_comes_during_a_look_is_the_result(proxy, r) -> None:
+def test_a_message_that_comes_during_a_look_is_the_result(
+    proxy: RedisProxy, r: redis.Redis
+) -> None:
     async def main() -> None:
         async with _opened(proxy.url) as waiter:
             held = proxy.hold_next_request(b"GET")
@@ -134,7 +145,7 @@ def test_a_message_that_comes_during_a_look_is_the_result(proxy, r) -> None:
     asyncio.run(main())
 
 
-def test_a_server_that_is_away_at_first_is_an_error_at_once(proxy) -> None:
+def test_a_server_that_is_away_at_first_is_an_error_at_once(proxy: RedisProxy) -> None:
     async def main() -> None:
         async with _opened(proxy.url) as waiter:
             proxy.refuse()
@@ -145,7 +156,7 @@ def test_a_server_that_is_away_at_first_is_an_error_at_once(proxy) -> None:
     asyncio.run(main())
 
 
-def test_what_no_second_look_changes_is_an_error(proxy, r) -> None:
+def test_what_no_second_look_changes_is_an_error(proxy: RedisProxy, r: redis.Redis) -> None:
     r.rpush(KEY, "no string")
 
     async def main() -> None:
@@ -166,17 +177,18 @@ def test_a_look_that_finds_no_connection_is_an_error(
         settings = Settings(redis_url=redis_server.url, concurrency=1)
         async with open_worker_redis(settings) as (shared, _), background() as group:
             waiter = ResultWaiter(shared, shared, group)
-            kept = [await shared.connection_pool.get_connection() for _ in range(4)]
+            pool: Any = shared.connection_pool
+            kept = [await pool.get_connection() for _ in range(4)]
             with pytest.raises(MaxConnectionsError):
                 await waiter.wait(KEY)
             for connection in kept:
-                await shared.connection_pool.release(connection)
+                await pool.release(connection)
             await waiter.close()
 
     asyncio.run(main())
 
 
-def test_a_cancelled_wait_leaves_no_subscription(proxy, r) -> None:
+def test_a_cancelled_wait_leaves_no_subscription(proxy: RedisProxy, r: redis.Redis) -> None:
     async def main() -> None:
         async with _opened(proxy.url) as waiter:
             for _ in range(3):

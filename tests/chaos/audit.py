@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import redis
-
 from tests.chaos.app import RUNS
 from tests.chaos.work import PREFIXES, QUEUES, RECORDED, Kind, Pushed
 
@@ -32,7 +30,7 @@ class Audit:
     fates: Counter[str] = field(default_factory=Counter)
 
 
-def is_drained(r: redis.Redis) -> bool:
+def is_drained(r: Any) -> bool:
     """Whether nothing is pending, scheduled or active."""
     return not any(
         r.llen(queue) or r.zcard(f"{PREFIXES[queue]}scheduled") or _active(r, queue)
@@ -40,7 +38,7 @@ def is_drained(r: redis.Redis) -> bool:
     )
 
 
-def audit(r: redis.Redis, pushed: list[Pushed], *, may_crash: bool) -> Audit:
+def audit(r: Any, pushed: list[Pushed], *, may_crash: bool) -> Audit:
     """Look at everything, after the workers have left. `may_crash` says that any job may end as
     `crashed`: its worker may have broken under it, and not because of it, once too often."""
     found = _Found(r)
@@ -62,7 +60,7 @@ class _Found:
     """What stands in Redis, by queue and id. `recorded` counts the pushes to reply_to: one comes
     with each recording of a result, in the same step, and nothing takes it away again."""
 
-    def __init__(self, r: redis.Redis) -> None:
+    def __init__(self, r: Any) -> None:
         self.recorded: Counter[str] = Counter()
         for raw in _items(r, RECORDED):
             self.recorded[json.loads(raw)["id"]] += 1
@@ -136,7 +134,7 @@ def _expected_value(kind: Kind, payload: Any) -> Any:
     return f"name of {payload}" if kind.handler == "configured" else payload
 
 
-def _leftovers(r: redis.Redis, queue: str) -> Iterator[str]:
+def _leftovers(r: Any, queue: str) -> Iterator[str]:
     prefix = PREFIXES[queue]
     for key in r.scan_iter(match=f"{_plain(prefix)}*", count=_PAGE):
         name = key[len(prefix) :]
@@ -156,11 +154,11 @@ def _differ(what: str, is_: Any, should_be: Any) -> Iterator[str]:
         yield f"{what}: {is_!r} and not {should_be!r}"
 
 
-def _active(r: redis.Redis, queue: str) -> bool:
+def _active(r: Any, queue: str) -> bool:
     return any(True for _ in r.scan_iter(match=f"{_plain(PREFIXES[queue])}active:*", count=_PAGE))
 
 
-def _items(r: redis.Redis, key: str) -> Iterator[str]:
+def _items(r: Any, key: str) -> Iterator[str]:
     for first in range(0, r.llen(key), _PAGE):
         yield from r.lrange(key, first, first + _PAGE - 1)
 

@@ -7,6 +7,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from pathlib import Path
+from typing import Any
 
 import redis
 
@@ -81,7 +82,7 @@ def _break_things(world: World, run: Run, tell: Callable[[str], None]) -> None:
     with ExitStack() as lasting:
         for number, event in enumerate(plan(run.seed, run.seconds, run.workers)):
 
-            def begin(event=event, number=number) -> None:
+            def begin(event: Any = event, number: Any = number) -> None:
                 fault = ExitStack()
                 lasting.callback(fault.close)
                 fault.enter_context(begun(world, event))

@@ -11,6 +11,7 @@ import termios
 from pathlib import Path
 
 import pytest
+import redis
 
 from tests.support.commands import Command
 from tests.support.table import Table
@@ -161,7 +162,7 @@ def test_settings_are_read_from_env_files_too(command: Command, tmp_path: Path) 
 # -- on a terminal ---------------------------------------------------------------------------------
 
 
-def test_status_on_a_terminal(environment: dict[str, str], r) -> None:
+def test_status_on_a_terminal(environment: dict[str, str], r: redis.Redis) -> None:
     r.lpush("jobs", "1")
     r.zadd("{jobs}:workers", {"w": 1})
     lines = [line.split() for line in on_terminal(environment, "status").splitlines()]
@@ -170,7 +171,7 @@ def test_status_on_a_terminal(environment: dict[str, str], r) -> None:
     assert lines[-1] == ["jobs", "w", "ended", "0"]
 
 
-def test_the_dead_list_on_a_terminal(environment: dict[str, str], r) -> None:
+def test_the_dead_list_on_a_terminal(environment: dict[str, str], r: redis.Redis) -> None:
     error = '"error":{"type":"ValueError","message":"[red]no\\u001b[2J\\nno"}'
     for n in range(60):
         job = rf'"job":"{{\"id\":\"job-{n}\",\"handler\":\"h\"}}"'
@@ -207,7 +208,9 @@ def test_json_on_a_terminal_is_json_too(environment: dict[str, str], table: Tabl
     assert on_terminal(environment, "config", "list", "--json") == '{"key":"acme","width":3}\n'
 
 
-def test_a_reader_that_has_seen_enough_is_no_error(environment: dict[str, str], r) -> None:
+def test_a_reader_that_has_seen_enough_is_no_error(
+    environment: dict[str, str], r: redis.Redis
+) -> None:
     r.lpush("{jobs}:dead", *(str(n) for n in range(5000)))
     done = subprocess.run(
         ["/bin/sh", "-c", f"{sys.executable} -m worker dead list | head -1"],

@@ -9,7 +9,9 @@ import redis
 
 from tests.support.commands import Command
 from tests.support.producer import Producer
+from tests.support.table import Table
 from tests.support.waiting import wait_until
+from tests.support.worker_process import StartWorker
 
 
 def entry(job: dict[str, Any] | str, **fields: Any) -> str:
@@ -102,7 +104,7 @@ def test_retry_puts_a_job_back_at_the_end_with_its_counts_at_0(
 
 
 def test_a_job_that_died_by_a_fault_since_mended_succeeds_after_retry(
-    command: Command, start_worker, r: redis.Redis, table
+    command: Command, start_worker: StartWorker, r: redis.Redis, table: Table
 ) -> None:
     producer = Producer(r)
     start_worker(lease=1, config_ttl=0)
@@ -192,7 +194,7 @@ def test_retry_all_of_an_empty_list_is_no_error(command: Command) -> None:
 
 
 def test_retry_all_ends_though_the_jobs_die_again(
-    command: Command, start_worker, r: redis.Redis
+    command: Command, start_worker: StartWorker, r: redis.Redis
 ) -> None:
     start_worker(lease=1)
     bury(r, *({"id": str(n), "handler": "reject", "payload": "no"} for n in range(300)))

@@ -4,9 +4,9 @@ import json
 import re
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
-import redis
 
 from tests.support.commands import Command
 from tests.support.worker_process import Shared
@@ -14,7 +14,7 @@ from tests.support.worker_process import Shared
 SETTINGS = {"lease": 1, "backoff_base": 0.01}
 
 
-def pending(r: redis.Redis, queue: str = "jobs") -> list[dict]:
+def pending(r: Any, queue: str = "jobs") -> list[dict[str, Any]]:
     """The jobs of a queue, oldest first."""
     return [json.loads(raw) for raw in reversed(r.lrange(queue, 0, -1))]
 
@@ -22,7 +22,7 @@ def pending(r: redis.Redis, queue: str = "jobs") -> list[dict]:
 # -- push ------------------------------------------------------------------------------------------
 
 
-def test_push_enqueues_a_job_and_prints_its_id(command: Command, r: redis.Redis) -> None:
+def test_push_enqueues_a_job_and_prints_its_id(command: Command, r: Any) -> None:
     done = command("push", "resize", '{"url": "x"}')
     assert (done.exit_code, done.stderr) == (0, "")
     (job,) = pending(r)
@@ -32,38 +32,36 @@ def test_push_enqueues_a_job_and_prints_its_id(command: Command, r: redis.Redis)
     assert set(job) == {"id", "handler", "payload", "enqueued_at"}
 
 
-def test_push_needs_no_payload(command: Command, r: redis.Redis) -> None:
+def test_push_needs_no_payload(command: Command, r: Any) -> None:
     assert command("push", "resize").exit_code == 0
     assert pending(r)[0]["payload"] is None
 
 
-def test_push_takes_the_payload_from_stdin(command: Command, r: redis.Redis) -> None:
+def test_push_takes_the_payload_from_stdin(command: Command, r: Any) -> None:
     assert command("push", "resize", "-", stdin='{"a":\n "ü"}\n').exit_code == 0
     assert pending(r)[0]["payload"] == {"a": "ü"}
 
 
-def test_push_names_the_config_the_id_and_the_queue(command: Command, r: redis.Redis) -> None:
+def test_push_names_the_config_the_id_and_the_queue(command: Command, r: Any) -> None:
     done = command("push", "resize", "1", "--config", "acme", "--id", "mine", "--queue", "{eu}x")
     assert done.stdout == "mine\n"
     (job,) = pending(r, "{eu}x")
     assert (job["id"], job["config"]) == ("mine", "acme")
 
 
-def test_push_goes_to_the_first_queue_of_the_settings(command: Command, r: redis.Redis) -> None:
+def test_push_goes_to_the_first_queue_of_the_settings(command: Command, r: Any) -> None:
     assert command("push", "resize", queue="one,two").exit_code == 0
     assert (len(pending(r, "one")), len(pending(r, "two"))) == (1, 0)
 
 
-def test_push_with_a_delay_schedules_the_job_on_redis_s_clock(
-    command: Command, r: redis.Redis
-) -> None:
+def test_push_with_a_delay_schedules_the_job_on_redis_s_clock(command: Command, r: Any) -> None:
     assert command("push", "resize", "1", "--delay", "60").exit_code == 0
     ((raw, due),) = r.zrange("{jobs}:scheduled", 0, -1, withscores=True)
     assert due - json.loads(raw)["enqueued_at"] == 60_000
     assert r.llen("jobs") == 0
 
 
-def test_push_makes_a_job_of_each_line(command: Command, r: redis.Redis) -> None:
+def test_push_makes_a_job_of_each_line(command: Command, r: Any) -> None:
     done = command("push", "resize", "--lines", "--config", "acme", stdin='1\n\n{"a": 2}\r\n"x"')
     jobs = pending(r)
     assert [job["payload"] for job in jobs] == [1, {"a": 2}, "x"]
@@ -71,12 +69,12 @@ def test_push_makes_a_job_of_each_line(command: Command, r: redis.Redis) -> None
     assert done.stdout.split() == [job["id"] for job in jobs]
 
 
-def test_push_delays_lines_too(command: Command, r: redis.Redis) -> None:
+def test_push_delays_lines_too(command: Command, r: Any) -> None:
     assert command("push", "resize", "--lines", "--delay", "60", stdin="1\n1\n").exit_code == 0
     assert r.zcard("{jobs}:scheduled") == 2
 
 
-def test_push_of_many_lines_keeps_their_order(command: Command, r: redis.Redis) -> None:
+def test_push_of_many_lines_keeps_their_order(command: Command, r: Any) -> None:
     done = command("push", "n", "--lines", stdin="\n".join(map(str, range(2500))))
     jobs = pending(r)
     assert [job["payload"] for job in jobs] == list(range(2500))
@@ -104,7 +102,7 @@ def test_push_of_many_lines_keeps_their_order(command: Command, r: redis.Redis) 
     ],
 )
 def test_push_refuses_what_no_worker_would_take_and_pushes_nothing(
-    command: Command, r: redis.Redis, arguments: list[str], stdin: str | None, message: str
+    command: Command, r: Any, arguments: list[str], stdin: str | None, message: str
 ) -> None:
     done = command("push", *arguments, stdin=stdin)
     assert done.exit_code == 2
@@ -113,7 +111,7 @@ def test_push_refuses_what_no_worker_would_take_and_pushes_nothing(
     assert r.keys() == []
 
 
-def test_push_refuses_a_job_too_large_for_the_workers(command: Command, r: redis.Redis) -> None:
+def test_push_refuses_a_job_too_large_for_the_workers(command: Command, r: Any) -> None:
     done = command("push", "h", '"' + "x" * 1000 + '"', max_job_bytes=500)
     assert done.exit_code == 2
     assert "WORKER_MAX_JOB_BYTES" in done.stderr
@@ -213,7 +211,7 @@ def test_a_result_that_does_not_come_has_exit_code_3(command: Command) -> None:
     )
 
 
-def test_result_looks_in_the_queue_that_is_named(command: Command, r: redis.Redis) -> None:
+def test_result_looks_in_the_queue_that_is_named(command: Command, r: Any) -> None:
     result = {
         "id": "1",
         "handler": "h",
@@ -231,3 +229,10 @@ def test_result_looks_in_the_queue_that_is_named(command: Command, r: redis.Redi
     assert command("result", "1").exit_code == 3
     done = command("result", "1", "--queue", "other")
     assert (done.exit_code, json.loads(done.stdout)) == (0, result)
+
+
+@pytest.mark.parametrize("seconds", ["inf", "nan", "-inf"])
+def test_push_refuses_a_delay_that_is_no_time(command: Command, seconds: str) -> None:
+    done = command("push", "resize", "1", "--delay", seconds)
+    assert done.exit_code == 2
+    assert "--delay" in done.stderr

@@ -7,6 +7,7 @@ import redis
 
 from tests.support.commands import Command
 from tests.support.waiting import wait_until
+from tests.support.worker_process import StartWorker
 
 
 def test_status_of_an_empty_queue_as_json(command: Command) -> None:
@@ -38,7 +39,7 @@ def test_status_counts_what_is_where(command: Command, r: redis.Redis) -> None:
 
 
 def test_status_shows_a_real_worker_and_what_it_holds(
-    command: Command, start_worker, r: redis.Redis
+    command: Command, start_worker: StartWorker, r: redis.Redis
 ) -> None:
     start_worker(lease=3)
     r.lpush("jobs", *(f'{{"id":"{n}","handler":"nap","payload":5}}' for n in range(3)))

@@ -8,6 +8,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 Answer = Callable[[], tuple[int, bytes]]
 
 
+def answering(status: int, body: bytes) -> Answer:
+    """Always this answer."""
+    return lambda: (status, body)
+
+
 class AnswerServer:
     """Answers every GET and POST with what `answer` returns; `requests` counts them."""
 

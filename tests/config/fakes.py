@@ -24,7 +24,14 @@ class Clock:
         return self.now
 
 
-def item(key: str, attributes: dict[str, Any] | None, asked_at: float, **more: Any) -> ConfigItem:
+def each(*values: Any) -> tuple[Any, ...]:
+    """Values of any types, to go through."""
+    return values
+
+
+def item(
+    key: str, attributes: Mapping[str, Any] | None, asked_at: float, **more: Any
+) -> ConfigItem:
     confirmed = more.pop("absence_confirmed", False)
     return ConfigItem(
         key, attributes, asked_at, key_attribute="key", absence_confirmed=confirmed, **more

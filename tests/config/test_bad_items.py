@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 
 from tests.config.fakes import nested
+from tests.support.commands import Command
 from tests.support.dynamo_proxy import DynamoProxy
+from tests.support.producer import Producer
+from tests.support.worker_process import Shared, StartWorker
 
 pytestmark = pytest.mark.once
 
@@ -78,7 +81,7 @@ def odd_table(dynamo_proxy: DynamoProxy) -> Iterator[DynamoProxy]:
 
 
 def test_jobs_of_bad_items_are_buried_and_all_others_of_the_same_batch_run(
-    start_worker, odd_table, producer
+    start_worker: StartWorker, odd_table: DynamoProxy, producer: Producer
 ) -> None:
     names = [*BAD, *GOOD, "deepest"]
     env = {"AWS_ENDPOINT_URL_DYNAMODB": odd_table.url}
@@ -122,7 +125,9 @@ def test_jobs_of_bad_items_are_buried_and_all_others_of_the_same_batch_run(
 
 
 @pytest.mark.parametrize("key", ["surrogate", "infinity-in-a-set", "unknown-type", "deepest"])
-def test_get_says_in_one_line_what_is_wrong_with_an_item(command, odd_table, key: str) -> None:
+def test_get_says_in_one_line_what_is_wrong_with_an_item(
+    command: Command, odd_table: DynamoProxy, key: str
+) -> None:
     done = command("config", "get", key, env={"AWS_ENDPOINT_URL_DYNAMODB": odd_table.url})
     where = BAD[key][1] if key in BAD else "limits"
     assert (done.exit_code, done.stdout) == (1, "")
@@ -132,7 +137,7 @@ def test_get_says_in_one_line_what_is_wrong_with_an_item(command, odd_table, key
 
 
 @pytest.mark.parametrize("key", ["1e100", "1e100-in-full", "38-digits"])
-def test_get_prints_numbers_of_any_size(command, odd_table, key: str) -> None:
+def test_get_prints_numbers_of_any_size(command: Command, odd_table: DynamoProxy, key: str) -> None:
     done = command("config", "get", key, env={"AWS_ENDPOINT_URL_DYNAMODB": odd_table.url})
     assert (done.exit_code, done.stderr) == (0, "")
     shown = json.loads(done.stdout, parse_float=Decimal)
@@ -140,7 +145,9 @@ def test_get_prints_numbers_of_any_size(command, odd_table, key: str) -> None:
     assert GOOD[key][1] in (None, shown)
 
 
-def test_list_prints_what_can_be_shown_and_a_line_for_each_other(command, odd_table) -> None:
+def test_list_prints_what_can_be_shown_and_a_line_for_each_other(
+    command: Command, odd_table: DynamoProxy
+) -> None:
     done = command("config", "list", env={"AWS_ENDPOINT_URL_DYNAMODB": odd_table.url})
     assert done.exit_code == 1
     assert {json.loads(line)["key"] for line in done.stdout.splitlines()} == set(GOOD)
@@ -149,7 +156,9 @@ def test_list_prints_what_can_be_shown_and_a_line_for_each_other(command, odd_ta
     assert SECRET not in done.stderr
 
 
-def test_what_put_writes_is_what_workers_and_commands_read(command, shared) -> None:
+def test_what_put_writes_is_what_workers_and_commands_read(
+    command: Command, shared: Shared
+) -> None:
     def on_table(*arguments: str) -> Any:
         return command(*arguments, env=shared.environment)
 
@@ -167,7 +176,9 @@ def test_what_put_writes_is_what_workers_and_commands_read(command, shared) -> N
         *('{"a": ' + "[" * levels + "]" * levels + "}" for levels in (101, 400)),
     ],
 )
-def test_put_refuses_what_workers_could_not_read(command, shared, item: str) -> None:
+def test_put_refuses_what_workers_could_not_read(
+    command: Command, shared: Shared, item: str
+) -> None:
     done = command("config", "put", "odd", item, env=shared.environment)
     assert done.exit_code == 2
     assert "Traceback" not in done.stderr

@@ -4,18 +4,22 @@ import json
 import time
 from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
 
 from tests.support.dynamo_proxy import DynamoProxy
+from tests.support.producer import Producer
+from tests.support.servers import DynamoServer
 from tests.support.table import Table
 from tests.support.waiting import wait_until
-from tests.support.worker_process import Shared
+from tests.support.worker_process import Shared, StartWorker
 
 pytestmark = pytest.mark.once
 
 APP = "tests.apps.config:app"
+IN_PROCESS = True
 SETTINGS = {
     "timeout": 0.1,
     "max_attempts": 2,
@@ -26,7 +30,7 @@ SETTINGS = {
 
 
 @pytest.fixture
-def through_proxy(start_worker, dynamo_proxy: DynamoProxy) -> Callable[..., Any]:
+def through_proxy(start_worker: StartWorker, dynamo_proxy: DynamoProxy) -> Callable[..., Any]:
     """Start a worker whose reads go through the proxy, which has counted nothing yet."""
 
     def start(*flags: str, **settings: object) -> Any:
@@ -41,12 +45,12 @@ def through_proxy(start_worker, dynamo_proxy: DynamoProxy) -> Callable[..., Any]
 # -- what the handler gets ----------------------------------------------------------------------
 
 
-def test_the_config_is_the_item_without_its_key_and_policy(shared) -> None:
+def test_the_config_is_the_item_without_its_key_and_policy(shared: Shared) -> None:
     shared.table.put("k1", url="u", policy={"timeout": 9}, version=2)
     assert shared.producer.run("show", config="k1")["result"] == {"url": "u", "version": 2}
 
 
-def test_get_config_gives_the_whole_item_or_an_empty_dict(shared) -> None:
+def test_get_config_gives_the_whole_item_or_an_empty_dict(shared: Shared) -> None:
     item = {"url": "u", "policy": {"timeout": 9}, "n": Decimal("1.5")}
     shared.table.put("k2", **item)
     expected = {"key": "k2", "url": "u", "policy": {"timeout": 9}, "n": 1.5}
@@ -54,14 +58,14 @@ def test_get_config_gives_the_whole_item_or_an_empty_dict(shared) -> None:
     assert shared.producer.run("whole", "nothing there")["result"] == [{}] * 3
 
 
-def test_get_config_refuses_what_can_be_no_key_and_troubles_nobody_else(shared) -> None:
+def test_get_config_refuses_what_can_be_no_key_and_troubles_nobody_else(shared: Shared) -> None:
     for key in ("", "ü" * 1025):
         result = shared.producer.run("whole", key)
         assert (result["status"], result["error"]["type"]) == ("failed", "ValueError")
     assert "Config can't be read" not in shared.worker.log
 
 
-def test_numbers_are_int_or_float_in_a_plain_dict(shared) -> None:
+def test_numbers_are_int_or_float_in_a_plain_dict(shared: Shared) -> None:
     shared.table.put(
         "numbers",
         whole=Decimal(3),
@@ -82,25 +86,27 @@ def test_numbers_are_int_or_float_in_a_plain_dict(shared) -> None:
     assert (shown["fraction"], shown["large"]) == (0.1, 10**30)
 
 
-def test_a_typed_config_is_validated_from_the_exact_decimal(shared) -> None:
+def test_a_typed_config_is_validated_from_the_exact_decimal(shared: Shared) -> None:
     price = Decimal("0.12345678901234567890123456789")
     shared.table.put("exact", price=price, count=Decimal(7), rates=[Decimal("0.5"), Decimal(2)])
     result = shared.producer.run("shop", config="exact")
     assert result["result"] == {"price": str(price), "count": 7, "rates": [0.5, 2.0]}
 
 
-def test_binary_attributes_are_bytes_in_typed_configs(shared) -> None:
+def test_binary_attributes_are_bytes_in_typed_configs(shared: Shared) -> None:
     shared.table.put("logo", price=1, logo=b"PNG")
     assert shared.producer.run("logo", config="logo")["result"] == "PNG"
 
 
 @pytest.mark.parametrize(("handler", "expected"), [("typed", 4), ("plain", 4)])
-def test_configs_may_be_typed_dicts_and_dataclasses(shared, handler, expected) -> None:
+def test_configs_may_be_typed_dicts_and_dataclasses(
+    shared: Shared, handler: str, expected: Any
+) -> None:
     shared.table.put("a4", a=Decimal(4))
     assert shared.producer.run(handler, config="a4")["result"] == expected
 
 
-def test_what_a_handler_does_to_its_config_stays_its_own(shared) -> None:
+def test_what_a_handler_does_to_its_config_stays_its_own(shared: Shared) -> None:
     shared.table.put("scribble", list=["a"])
     expected = {"list": ["a", "scribbled"], "more": True}
     for _ in range(2):
@@ -111,13 +117,15 @@ def test_what_a_handler_does_to_its_config_stays_its_own(shared) -> None:
 # -- which item ---------------------------------------------------------------------------------
 
 
-def test_the_default_config_is_the_item_under_the_handlers_name_or_else_empty(shared) -> None:
+def test_the_default_config_is_the_item_under_the_handlers_name_or_else_empty(
+    shared: Shared,
+) -> None:
     assert shared.producer.run("show")["result"] == {}
     shared.table.put("kinds", a="b")
     assert shared.producer.run("kinds")["result"] == {"a": "str"}
 
 
-def test_a_config_that_a_job_names_must_exist(shared) -> None:
+def test_a_config_that_a_job_names_must_exist(shared: Shared) -> None:
     result = shared.producer.run("show", config="missing")
     entry = shared.producer.dead_entry(result["id"])
     assert entry["reason"] == "config_missing"
@@ -127,7 +135,7 @@ def test_a_config_that_a_job_names_must_exist(shared) -> None:
 
 
 def test_a_missing_config_that_is_added_is_seen_at_once_by_a_job_that_is_retried(
-    start_worker, producer, table: Table
+    start_worker: StartWorker, producer: Producer, table: Table
 ) -> None:
     start_worker(app=APP, config_ttl=60)
     for n in range(3):
@@ -138,14 +146,14 @@ def test_a_missing_config_that_is_added_is_seen_at_once_by_a_job_that_is_retried
         assert producer.run("show", config=key)["result"] == {"n": n}
 
 
-def test_naming_the_handlers_own_name_is_naming_a_config(shared) -> None:
+def test_naming_the_handlers_own_name_is_naming_a_config(shared: Shared) -> None:
     result = shared.producer.run("plain", config="plain")
     assert shared.producer.dead_entry(result["id"])["reason"] == "config_missing"
     assert shared.producer.run("plain")["result"] == 3
 
 
 def test_an_absence_is_believed_after_a_consistent_read_only(
-    through_proxy, dynamo_proxy, producer, table: Table
+    through_proxy: StartWorker, dynamo_proxy: DynamoProxy, producer: Producer, table: Table
 ) -> None:
     through_proxy()
     table.put("new", a=1)
@@ -161,13 +169,17 @@ def test_an_absence_is_believed_after_a_consistent_read_only(
     assert [read.get("ConsistentRead", False) for read in reads] == [False, True]
 
 
-def test_an_unknown_handler_reads_nothing(through_proxy, dynamo_proxy, producer) -> None:
+def test_an_unknown_handler_reads_nothing(
+    through_proxy: StartWorker, dynamo_proxy: DynamoProxy, producer: Producer
+) -> None:
     through_proxy(max_attempts=1)
     assert producer.run("nobody", config="k")["status"] == "failed"
     assert dynamo_proxy.requests == []
 
 
-def test_the_tables_name_and_its_keys_name_are_settings(start_worker, session_dynamo, producer):
+def test_the_tables_name_and_its_keys_name_are_settings(
+    start_worker: StartWorker, session_dynamo: DynamoServer, producer: Producer
+) -> None:
     table = Table(session_dynamo, name="tenants", key="tenant").create()
     table.put("acme", key="an attribute like any other")
     start_worker(app=APP, config_table="tenants", config_key="tenant")
@@ -194,7 +206,9 @@ def invalid(shared: Shared, handler: str, **attributes: Any) -> str:
     return message.removeprefix(f"config {key!r}: ")
 
 
-def test_an_item_that_fails_the_handlers_type_says_which_attribute_and_quotes_none(shared) -> None:
+def test_an_item_that_fails_the_handlers_type_says_which_attribute_and_quotes_none(
+    shared: Shared,
+) -> None:
     message = invalid(shared, "secret", token="hunter2", mode="hunter3")
     assert "token: " in message
     assert "mode: " in message
@@ -204,12 +218,12 @@ def test_an_item_that_fails_the_handlers_type_says_which_attribute_and_quotes_no
 
 @pytest.mark.parametrize("code", ["hunter2", "bug"])
 def test_what_a_validator_of_the_users_own_raises_buries_the_job_and_quotes_nothing(
-    shared, code
+    shared: Shared, code: str
 ) -> None:
     assert code not in invalid(shared, "picky", code=code)
 
 
-def test_a_typed_config_with_no_item_is_validated_from_an_empty_one(shared) -> None:
+def test_a_typed_config_with_no_item_is_validated_from_an_empty_one(shared: Shared) -> None:
     result = shared.producer.run("shop")
     entry = shared.producer.dead_entry(result["id"])
     assert entry["reason"] == "config_invalid"
@@ -234,12 +248,14 @@ def test_a_typed_config_with_no_item_is_validated_from_an_empty_one(shared) -> N
         ([], "policy: "),
     ],
 )
-def test_a_bad_policy_says_which_attribute_is_wrong(shared, policy, attribute) -> None:
+def test_a_bad_policy_says_which_attribute_is_wrong(
+    shared: Shared, policy: Any, attribute: str
+) -> None:
     assert invalid(shared, "show", policy=policy).startswith(attribute)
 
 
 @pytest.mark.parametrize("version", [b"\xff", {"b", "a"}, {"n": [1, b"x"]}, "v1", Decimal("1.5")])
-def test_a_version_of_any_type_is_in_the_result(shared, version) -> None:
+def test_a_version_of_any_type_is_in_the_result(shared: Shared, version: Any) -> None:
     key = f"version-{time.monotonic_ns()}"
     shared.table.put(key, version=version)
     first = shared.producer.run("kept", config=key)
@@ -249,7 +265,7 @@ def test_a_version_of_any_type_is_in_the_result(shared, version) -> None:
 
 
 def test_the_digest_of_an_item_is_the_same_in_every_process(
-    shared, start_worker, producer, table: Table
+    shared: Shared, start_worker: StartWorker, producer: Producer, table: Table
 ) -> None:
     item = {"tags": {f"tag-{n}" for n in range(20)}, "map": {"b": 1, "a": {"d": 1, "c": b"x"}}}
     for where in (shared.table, table):
@@ -268,17 +284,17 @@ def with_policy(shared: Shared, handler: str, **policy: Any) -> dict[str, Any]:
     return shared.producer.run(handler, config=key)
 
 
-def test_max_attempts_are_the_items_or_the_decorators_or_the_settings(shared) -> None:
+def test_max_attempts_are_the_items_or_the_decorators_or_the_settings(shared: Shared) -> None:
     assert shared.producer.run("again")["attempts"] == 2
     assert shared.producer.run("thrice")["attempts"] == 3
     assert with_policy(shared, "thrice", max_attempts=4)["attempts"] == 4
     assert with_policy(shared, "again", max_attempts=1)["attempts"] == 1
 
 
-def test_the_time_limit_is_the_items_or_the_decorators_or_the_settings(shared) -> None:
+def test_the_time_limit_is_the_items_or_the_decorators_or_the_settings(shared: Shared) -> None:
     def limit(result: dict[str, Any]) -> str:
         assert result["error"]["type"] == "Timeout"
-        return result["error"]["message"].rpartition("time limit of ")[2]
+        return str(result["error"]["message"]).rpartition("time limit of ")[2]
 
     assert limit(shared.producer.run("slow")) == "0.1 s"
     assert limit(shared.producer.run("slow_by_decorator")) == "0.2 s"
@@ -287,7 +303,9 @@ def test_the_time_limit_is_the_items_or_the_decorators_or_the_settings(shared) -
     assert 290 <= item["finished_at"] - item["started_at"] < 2_000
 
 
-def test_a_results_time_to_live_is_the_items_or_the_decorators_or_the_settings(shared) -> None:
+def test_a_results_time_to_live_is_the_items_or_the_decorators_or_the_settings(
+    shared: Shared,
+) -> None:
     def seconds(result: dict[str, Any]) -> float:
         return round(shared.r.pttl(f"{{jobs}}:result:{result['id']}") / 1000, -2)
 
@@ -296,9 +314,9 @@ def test_a_results_time_to_live_is_the_items_or_the_decorators_or_the_settings(s
     assert seconds(with_policy(shared, "kept_by_decorator", result_ttl=3_000)) == 3_000
 
 
-def test_the_backoff_is_the_items_or_the_decorators_or_the_settings(shared) -> None:
+def test_the_backoff_is_the_items_or_the_decorators_or_the_settings(shared: Shared) -> None:
     def waits_for_long(job_id: str) -> bool:
-        waiting = shared.r.zrange("{jobs}:scheduled", 0, -1, withscores=True)
+        waiting: Any = shared.r.zrange("{jobs}:scheduled", 0, -1, withscores=True)
         return any(job_id in raw and due > time.time() * 1000 + 10_000 for raw, due in waiting)
 
     shared.table.put("patient", policy={"backoff": {"base": 10**6, "max": 10**6}})
@@ -310,7 +328,7 @@ def test_the_backoff_is_the_items_or_the_decorators_or_the_settings(shared) -> N
         shared.producer.push("again", config="patient"),
         shared.producer.push("patient", config="none of it"),
     ):
-        wait_until(lambda job_id=job_id: waits_for_long(job_id))
+        wait_until(partial(waits_for_long, job_id))
     shared.r.delete("{jobs}:scheduled")
 
 
@@ -322,7 +340,7 @@ def test_the_backoff_is_the_items_or_the_decorators_or_the_settings(shared) -> N
         {"backoff": {"max": Decimal("1E+100"), "base": 10**30}},
     ],
 )
-def test_a_huge_limit_is_no_limit(shared, policy) -> None:
+def test_a_huge_limit_is_no_limit(shared: Shared, policy: Any) -> None:
     key = f"huge-{time.monotonic_ns()}"
     shared.table.put(key, policy=policy)
     assert shared.producer.run("kept", config=key)["status"] == "succeeded"
@@ -336,7 +354,9 @@ def test_a_huge_limit_is_no_limit(shared, policy) -> None:
 # -- how often it is read -----------------------------------------------------------------------
 
 
-def test_an_edit_takes_effect_within_the_time_to_live(start_worker, producer, table: Table) -> None:
+def test_an_edit_takes_effect_within_the_time_to_live(
+    start_worker: StartWorker, producer: Producer, table: Table
+) -> None:
     table.put("edited", a=1)
     start_worker(app=APP, config_ttl=0.5)
     assert producer.run("show", config="edited")["result"] == {"a": 1}
@@ -349,7 +369,7 @@ def test_an_edit_takes_effect_within_the_time_to_live(start_worker, producer, ta
 
 
 def test_within_its_time_to_live_an_item_is_read_once(
-    through_proxy, dynamo_proxy, producer, table: Table
+    through_proxy: StartWorker, dynamo_proxy: DynamoProxy, producer: Producer, table: Table
 ) -> None:
     table.put("k", a=1)
     through_proxy(config_ttl=60)
@@ -361,7 +381,7 @@ def test_within_its_time_to_live_an_item_is_read_once(
 
 
 def test_jobs_that_come_together_share_a_read(
-    through_proxy, dynamo_proxy, producer, table: Table
+    through_proxy: StartWorker, dynamo_proxy: DynamoProxy, producer: Producer, table: Table
 ) -> None:
     for n in range(50):
         table.put(f"k{n}", n=n)
@@ -380,7 +400,7 @@ def test_jobs_that_come_together_share_a_read(
 
 
 def test_with_no_time_to_live_every_job_sees_a_read_made_after_it_was_claimed(
-    start_worker, producer, table: Table
+    start_worker: StartWorker, producer: Producer, table: Table
 ) -> None:
     start_worker(app=APP, config_ttl=0)
     for n in range(20):
@@ -390,7 +410,7 @@ def test_with_no_time_to_live_every_job_sees_a_read_made_after_it_was_claimed(
 
 
 def test_with_no_time_to_live_jobs_claimed_together_share_the_read(
-    start_worker, dynamo_proxy, producer, table: Table
+    start_worker: StartWorker, dynamo_proxy: DynamoProxy, producer: Producer, table: Table
 ) -> None:
     table.put("k", n=1)
     with producer.r.pipeline() as pipe:
@@ -405,7 +425,7 @@ def test_with_no_time_to_live_jobs_claimed_together_share_the_read(
 
 
 def test_with_no_time_to_live_get_config_always_reads(
-    through_proxy, dynamo_proxy, producer, table: Table
+    through_proxy: StartWorker, dynamo_proxy: DynamoProxy, producer: Producer, table: Table
 ) -> None:
     table.put("k", n=1)
     through_proxy(config_ttl=0)
@@ -414,7 +434,7 @@ def test_with_no_time_to_live_get_config_always_reads(
 
 
 def test_a_hot_key_is_read_again_and_again_and_a_cold_one_is_not(
-    through_proxy, dynamo_proxy, producer, table: Table
+    through_proxy: StartWorker, dynamo_proxy: DynamoProxy, producer: Producer, table: Table
 ) -> None:
     """That no job waits for a hot key is tested in tests/config, where the machine's load does not
     matter."""
@@ -433,7 +453,7 @@ def test_a_hot_key_is_read_again_and_again_and_a_cold_one_is_not(
 
 
 def test_the_cache_forgets_what_was_used_least_recently(
-    through_proxy, dynamo_proxy, producer, table: Table
+    through_proxy: StartWorker, dynamo_proxy: DynamoProxy, producer: Producer, table: Table
 ) -> None:
     for key in "abc":
         table.put(key, n=1)
@@ -444,7 +464,7 @@ def test_the_cache_forgets_what_was_used_least_recently(
 
 
 def test_the_cache_is_bounded_by_bytes_too(
-    through_proxy, dynamo_proxy, producer, table: Table
+    through_proxy: StartWorker, dynamo_proxy: DynamoProxy, producer: Producer, table: Table
 ) -> None:
     for key in "abc":
         table.put(key, text="x" * 50_000)
@@ -455,7 +475,7 @@ def test_the_cache_is_bounded_by_bytes_too(
 
 
 def test_unprocessed_keys_are_asked_for_again(
-    through_proxy, dynamo_proxy, producer, table: Table
+    through_proxy: StartWorker, dynamo_proxy: DynamoProxy, producer: Producer, table: Table
 ) -> None:
     table.put("k", n=1)
     through_proxy(config_ttl=60)

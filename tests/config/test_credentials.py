@@ -11,10 +11,13 @@ from typing import Any
 import anyio
 import pytest
 
-from tests.config.aws import AnswerServer
+from tests.config.aws import AnswerServer, answering
+from tests.config.fakes import each
+from tests.support.producer import Producer
 from tests.support.servers import DynamoServer
 from tests.support.table import Table
 from tests.support.waiting import wait_until
+from tests.support.worker_process import RunCommand, StartWorker
 from worker.config.client import open_dynamo
 from worker.config.table import ConfigTable
 from worker.errors import ConfigUnavailable, StartupError
@@ -116,7 +119,10 @@ def is_misconfigured(error: object) -> bool:
 
 NO_CREDENTIALS = [
     *([], [1], None, 5, True, "x", {}, {"AccessKeyId": "a"}, b"<html>"),
-    *(credentials(Expiration=value) for value in (None, 5, [], "", "tomorrow", "2020-13-45", {})),
+    *(
+        credentials(Expiration=value)
+        for value in each(None, 5, [], "", "tomorrow", "2020-13-45", {})
+    ),
     {**credentials(), "Code": "x", "SecretAccessKey": None, "Expiration": "2001-01-01T00:00:00Z"},
     credentials(minutes=-60),
 ]
@@ -124,7 +130,7 @@ NO_CREDENTIALS = [
 
 @pytest.mark.parametrize("answer", NO_CREDENTIALS)
 def test_a_container_endpoint_that_answers_anything_else_is_named(
-    host, server, monkeypatch, answer: Any
+    host: Host, server: AnswerServer, monkeypatch: pytest.MonkeyPatch, answer: Any
 ) -> None:
     monkeypatch.setenv(CONTAINER, server.url)
     server.answer = lambda: (200, encoded(answer))
@@ -133,7 +139,9 @@ def test_a_container_endpoint_that_answers_anything_else_is_named(
     assert str(error).startswith("no AWS credentials (")
 
 
-def test_a_container_endpoint_that_refuses_is_named(host, server, monkeypatch) -> None:
+def test_a_container_endpoint_that_refuses_is_named(
+    host: Host, server: AnswerServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(CONTAINER, server.url)
     server.answer = lambda: (404, b"no such role")
     error = read_failure()
@@ -141,14 +149,16 @@ def test_a_container_endpoint_that_refuses_is_named(host, server, monkeypatch) -
     assert "Received non 200 response 404" in str(error)
 
 
-def test_good_credentials_of_a_container_are_used(host, server, monkeypatch) -> None:
+def test_good_credentials_of_a_container_are_used(
+    host: Host, server: AnswerServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(CONTAINER, server.url)
     server.answer = lambda: (200, encoded(credentials()))
     assert read_failure() is None
 
 
 def test_credentials_that_go_bad_later_are_misconfiguration_and_may_come_back(
-    host, server, monkeypatch
+    host: Host, server: AnswerServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(CONTAINER, server.url)
     server.answer = lambda: (200, encoded(credentials()))
@@ -161,7 +171,7 @@ def test_credentials_that_go_bad_later_are_misconfiguration_and_may_come_back(
                     continue  # no JSON is asked for three times, a second apart
                 server.answer = lambda: (200, encoded(credentials()))
                 assert await table.read(["k"]) == {"k": None}
-                server.answer = lambda answer=answer: (200, encoded(answer))
+                server.answer = answering(200, encoded(answer))
                 with pytest.raises(ConfigUnavailable, match="no AWS credentials") as raised:
                     await table.read(["k"])
                 assert raised.value.misconfigured
@@ -172,7 +182,7 @@ def test_credentials_that_go_bad_later_are_misconfiguration_and_may_come_back(
 
 
 def test_a_container_endpoint_that_is_away_is_no_misconfiguration(
-    host, server, monkeypatch
+    host: Host, server: AnswerServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(CONTAINER, server.url)
     server.answer = lambda: (200, encoded(credentials()))
@@ -211,7 +221,7 @@ def test_a_container_endpoint_that_is_away_is_no_misconfiguration(
     ],
 )
 def test_a_credential_process_that_fails_or_prints_anything_else_is_named(
-    host, source: str, message: str
+    host: Host, source: str, message: str
 ) -> None:
     host.configure(f"credential_process = {host.program(source)}")
     error = read_failure()
@@ -220,7 +230,7 @@ def test_a_credential_process_that_fails_or_prints_anything_else_is_named(
     assert message in str(error)
 
 
-def test_a_credential_process_that_does_not_exist_is_named(host) -> None:
+def test_a_credential_process_that_does_not_exist_is_named(host: Host) -> None:
     host.configure("credential_process = /nowhere/at/all")
     error = read_failure()
     assert isinstance(error, StartupError)
@@ -233,7 +243,7 @@ SSO = ("sso_account_id = 1", "sso_role_name = r", "sso_region = us-east-1")
 
 
 @pytest.mark.parametrize("session", [False, True])
-def test_a_missing_login_is_named(host, session: bool) -> None:
+def test_a_missing_login_is_named(host: Host, session: bool) -> None:
     if session:
         host.configure("sso_session = s", *SSO[:2], "[sso-session s]", SSO[2], "sso_start_url = x")
     else:
@@ -249,7 +259,9 @@ def web_identity(monkeypatch: pytest.MonkeyPatch, token: Path, sts: str) -> None
     monkeypatch.setenv("AWS_ENDPOINT_URL_STS", sts)
 
 
-def test_a_missing_web_identity_file_is_named(host, server, monkeypatch) -> None:
+def test_a_missing_web_identity_file_is_named(
+    host: Host, server: AnswerServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     web_identity(monkeypatch, host.folder / "nothing", server.url)
     error = read_failure()
     assert is_misconfigured(error)
@@ -275,7 +287,7 @@ def denial(code: str) -> bytes:
     ],
 )
 def test_a_role_that_may_not_be_assumed_is_named(
-    host, server, monkeypatch, operation: str, code: str
+    host: Host, server: AnswerServer, monkeypatch: pytest.MonkeyPatch, operation: str, code: str
 ) -> None:
     server.answer = lambda: (403, denial(code))
     if operation == "AssumeRole":
@@ -295,14 +307,18 @@ def test_a_role_that_may_not_be_assumed_is_named(
 @pytest.mark.parametrize(
     "answer", [(200, b"[]"), (200, b"<x/>"), (200, b""), (403, b"{"), (403, b"")]
 )
-def test_a_server_that_is_not_sts_is_survived(host, server, monkeypatch, answer) -> None:
+def test_a_server_that_is_not_sts_is_survived(
+    host: Host, server: AnswerServer, monkeypatch: pytest.MonkeyPatch, answer: Any
+) -> None:
     (host.folder / "token").write_text("token")
     web_identity(monkeypatch, host.folder / "token", server.url)
     server.answer = lambda: answer
     assert is_misconfigured(read_failure())
 
 
-def test_sts_that_is_away_is_no_misconfiguration(host, monkeypatch) -> None:
+def test_sts_that_is_away_is_no_misconfiguration(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (host.folder / "token").write_text("token")
     web_identity(monkeypatch, host.folder / "token", "http://127.0.0.1:1")
     error = read_failure()
@@ -311,7 +327,7 @@ def test_sts_that_is_away_is_no_misconfiguration(host, monkeypatch) -> None:
     assert "AWS credentials can't be fetched now" in str(error)
 
 
-def test_no_credentials_at_all_are_named(host) -> None:
+def test_no_credentials_at_all_are_named(host: Host) -> None:
     error = read_failure()
     assert is_misconfigured(error)
     assert "no AWS credentials (NoCredentialsError)" in str(error)
@@ -332,7 +348,7 @@ def on_host(host: Host, environment: dict[str, str]) -> dict[str, str]:
 
 @pytest.mark.parametrize("source", ["", "import sys; sys.exit('log in first')"])
 def test_a_start_without_credentials_ends_at_once_in_one_line(
-    host, on_host, run_command, source: str
+    host: Host, on_host: dict[str, str], run_command: RunCommand, source: str
 ) -> None:
     host.configure(f"credential_process = {host.program(source)}")
     began = time.monotonic()
@@ -343,7 +359,9 @@ def test_a_start_without_credentials_ends_at_once_in_one_line(
     assert time.monotonic() - began < 20
 
 
-def test_a_credential_process_that_hangs_is_given_up(host, on_host, run_command) -> None:
+def test_a_credential_process_that_hangs_is_given_up(
+    host: Host, on_host: dict[str, str], run_command: RunCommand
+) -> None:
     host.configure(f"credential_process = {host.program('import time; time.sleep(60)')}")
     done = run_command("config", "get", "k", startup_timeout=1)
     assert done.returncode == 1
@@ -354,7 +372,11 @@ def test_a_credential_process_that_hangs_is_given_up(host, on_host, run_command)
 
 
 def test_a_worker_whose_credentials_go_bad_says_so_once_and_goes_on(
-    on_host, server, start_worker, producer, table
+    on_host: dict[str, str],
+    server: AnswerServer,
+    start_worker: StartWorker,
+    producer: Producer,
+    table: Table,
 ) -> None:
     table.put("k", n=1)
     server.answer = lambda: (200, encoded(credentials()))

@@ -84,7 +84,7 @@ def test_nothing_is_read_for_keys_that_no_job_uses() -> None:
     assert run(main()) <= 3  # the use itself, and at most two refreshes within a time to live
 
 
-def test_an_idle_worker_looks_four_times_in_a_time_to_live(monkeypatch) -> None:
+def test_an_idle_worker_looks_four_times_in_a_time_to_live(monkeypatch: pytest.MonkeyPatch) -> None:
     table = FakeTable()
     pauses: list[float] = []
     sleep = anyio.sleep

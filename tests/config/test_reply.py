@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.config.fakes import each
 from worker.config.reply import NotDynamo, batch_reply, delete_reply, get_reply, scan_reply
 from worker.jobs.stored_attributes import StoredAttributes
 
@@ -85,10 +86,10 @@ NOT_DYNAMO: list[bytes] = [
         body() + b"x",
         b"\xef\xbb\xbf" + body(),
     ),
-    *(body(Responses=value) for value in (None, [], "x", 5, True, {"config": None})),
-    *(body(Responses={"config": value}) for value in (None, {}, "x", 5, True)),
-    *(body(item) for item in (None, [], "x", 5, True)),
-    *(body(UnprocessedKeys=value) for value in (None, [], "x", 5, True)),
+    *(body(Responses=value) for value in each(None, [], "x", 5, True, {"config": None})),
+    *(body(Responses={"config": value}) for value in each(None, {}, "x", 5, True)),
+    *(body(item) for item in each(None, [], "x", 5, True)),
+    *(body(UnprocessedKeys=value) for value in each(None, [], "x", 5, True)),
     json.dumps({"Responses": {"config": []}}).encode(),
     json.dumps({"UnprocessedKeys": {}}).encode(),
 ]

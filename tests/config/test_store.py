@@ -207,7 +207,11 @@ def test_no_more_than_one_request_probes() -> None:
         for n in range(1_000):
             with pytest.raises(ConfigUnavailable):
                 await store.load(f"{n}")
-        await anyio.sleep(1)
+        await anyio.sleep(1)  # the probe is under way
+        for n in range(1_000):
+            with pytest.raises(ConfigUnavailable):
+                await store.load(f"{n}")
+        await anyio.sleep(0.5)
 
     with_store(table, main)
     assert [len(keys) for keys in table.reads] == [1, 100]

@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import anyio
@@ -21,7 +20,7 @@ pytestmark = pytest.mark.once
 
 
 @pytest.fixture(autouse=True)
-def proxy(dynamo_proxy: DynamoProxy, monkeypatch: pytest.MonkeyPatch) -> Iterator[DynamoProxy]:
+def proxy(dynamo_proxy: DynamoProxy, monkeypatch: pytest.MonkeyPatch) -> DynamoProxy:
     for name, value in {
         "AWS_ENDPOINT_URL_DYNAMODB": dynamo_proxy.url,
         "AWS_REGION": "us-east-1",

@@ -3,14 +3,18 @@
 import base64
 import json
 import time
+from typing import Any
 
 import pytest
+import redis
 
 from tests.apps.odd import app as odd_app
-from tests.support.waiting import wait_until
-from tests.support.worker_process import Shared
+from tests.support.producer import Producer
+from tests.support.waiting import tolerance, wait_until
+from tests.support.worker_process import Shared, StartWorker
 
 APP = "tests.apps.odd:app"
+IN_PROCESS = True
 SETTINGS = {"max_attempts": 2, "backoff_base": 0.01, "backoff_max": 0.02}
 
 MIB = 1024 * 1024
@@ -25,7 +29,7 @@ def raw_job(fields: bytes) -> bytes:
     return b'{"id":"x","handler":"echo",' + fields + b"}"
 
 
-def bury(shared: Shared, raw: bytes) -> tuple[dict, bytes]:
+def bury(shared: Shared, raw: bytes) -> tuple[dict[str, Any], bytes]:
     """Push bytes that are to be buried; gives the entry and the bytes that it holds."""
     shared.r.delete("{jobs}:dead", "{jobs}:result:x")
     shared.r.lpush("jobs", raw)
@@ -112,7 +116,9 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("name", MALFORMED)
-def test_what_is_no_job_is_buried_as_malformed_with_its_bytes_intact(shared, name) -> None:
+def test_what_is_no_job_is_buried_as_malformed_with_its_bytes_intact(
+    shared: Shared, name: Any
+) -> None:
     raw, message, has_id = MALFORMED[name]
     entry, kept = bury(shared, raw)
     assert kept == raw
@@ -135,13 +141,15 @@ def test_what_is_no_job_is_buried_as_malformed_with_its_bytes_intact(shared, nam
     "wrong",
     [b'"config":""', b'"payload":NaN', b'"payload":"\xff"', b'"payload":"' + b"p" * MIB + b'"'],
 )
-def test_the_producer_of_a_malformed_job_is_told_at_its_reply_to_as_well(shared, wrong) -> None:
+def test_the_producer_of_a_malformed_job_is_told_at_its_reply_to_as_well(
+    shared: Shared, wrong: Any
+) -> None:
     shared.r.delete("replies")
     bury(shared, raw_job(b'"reply_to":"replies",' + wrong))
     assert shared.r.lrange("replies", 0, -1) == [shared.r.get("{jobs}:result:x")]
 
 
-def test_a_malformed_job_keeps_what_could_be_read_of_it(shared) -> None:
+def test_a_malformed_job_keeps_what_could_be_read_of_it(shared: Shared) -> None:
     entry, _ = bury(shared, job(config="", attempts=2, enqueued_at=1234))
     result = shared.producer.result("x", timeout=0)
     assert entry["attempts"] == result["attempts"] == 2
@@ -149,7 +157,7 @@ def test_a_malformed_job_keeps_what_could_be_read_of_it(shared) -> None:
     assert (result["config"], result["started_at"]) == (None, None)
 
 
-def test_bytes_that_are_no_text_stand_as_base64(shared) -> None:
+def test_bytes_that_are_no_text_stand_as_base64(shared: Shared) -> None:
     entry, _ = bury(shared, b"\xff")
     assert entry["job_base64"] == "/w=="
 
@@ -172,7 +180,7 @@ FINE = {
 
 
 @pytest.mark.parametrize("name", FINE)
-def test_what_is_at_the_edge_of_a_job_runs(shared, name) -> None:
+def test_what_is_at_the_edge_of_a_job_runs(shared: Shared, name: Any) -> None:
     raw = FINE[name]
     job_id = json.loads(raw)["id"]
     shared.r.delete("{jobs}:result:x")
@@ -182,7 +190,7 @@ def test_what_is_at_the_edge_of_a_job_runs(shared, name) -> None:
     assert result["result"] == json.loads(raw).get("payload")
 
 
-def test_a_payload_of_another_type_is_payload_invalid_and_spends_no_attempt(shared) -> None:
+def test_a_payload_of_another_type_is_payload_invalid_and_spends_no_attempt(shared: Shared) -> None:
     result = shared.producer.run("typed", {"a": 1, "b": "hunter2"})
     entry = shared.producer.dead_entry(result["id"])
     assert entry["reason"] == "payload_invalid"
@@ -192,7 +200,7 @@ def test_a_payload_of_another_type_is_payload_invalid_and_spends_no_attempt(shar
     assert "hunter2" not in entry["error"]["message"]
 
 
-def test_an_unknown_handler_is_a_failed_attempt_retried_and_then_buried(shared) -> None:
+def test_an_unknown_handler_is_a_failed_attempt_retried_and_then_buried(shared: Shared) -> None:
     result = shared.producer.run("nobody")
     entry = shared.producer.dead_entry(result["id"])
     assert entry["reason"] == "unknown_handler"
@@ -202,7 +210,9 @@ def test_an_unknown_handler_is_a_failed_attempt_retried_and_then_buried(shared) 
     assert result["handler"] == "nobody"
 
 
-def test_a_newer_deploy_runs_what_an_older_one_did_not_know(start_worker, producer, r) -> None:
+def test_a_newer_deploy_runs_what_an_older_one_did_not_know(
+    start_worker: StartWorker, producer: Producer, r: redis.Redis
+) -> None:
     old = start_worker(app="tests.apps.odd:app", backoff_base=0.01, backoff_max=0.02)
     assert "nap" not in odd_app.handlers
     job_id = producer.push("nap", 0, attempts=0)
@@ -226,7 +236,7 @@ def test_a_newer_deploy_runs_what_an_older_one_did_not_know(start_worker, produc
         "depth",
     ],
 )
-def test_a_result_without_json_is_result_invalid(shared, what) -> None:
+def test_a_result_without_json_is_result_invalid(shared: Shared, what: Any) -> None:
     result = shared.producer.run("gives", what)
     entry = shared.producer.dead_entry(result["id"])
     assert entry["reason"] == "result_invalid"
@@ -237,7 +247,9 @@ def test_a_result_without_json_is_result_invalid(shared, what) -> None:
 
 @pytest.mark.parametrize("handler", ["raises", "raises_in_thread"])
 @pytest.mark.parametrize("what", ["exit", "unreadable", "half a character", "long", "stop"])
-def test_whatever_a_handler_raises_is_a_failed_attempt(shared, handler, what) -> None:
+def test_whatever_a_handler_raises_is_a_failed_attempt(
+    shared: Shared, handler: Any, what: Any
+) -> None:
     shared.table.put(handler, policy={"max_attempts": 1})
     result = shared.producer.run(handler, what)
     assert (result["status"], result["attempts"]) == ("failed", 1)
@@ -245,7 +257,7 @@ def test_whatever_a_handler_raises_is_a_failed_attempt(shared, handler, what) ->
     assert shared.producer.dead_entry(result["id"])["reason"] == "failed"
 
 
-def test_a_job_past_its_time_is_not_buried(shared) -> None:
+def test_a_job_past_its_time_is_not_buried(shared: Shared) -> None:
     result = shared.producer.run("echo", expires_at=1)
     assert (result["status"], result["error"]) == ("expired", None)
     assert not any(result["id"] in entry.get("job", "") for entry in shared.producer.dead())
@@ -262,15 +274,15 @@ def test_a_job_past_its_time_is_not_buried(shared) -> None:
     ],
     ids=["escaped quotes", "escapes", "names", "opened strings", "colons"],
 )
-def test_no_input_is_slow_to_refuse(shared, unfinished) -> None:
+def test_no_input_is_slow_to_refuse(shared: Shared, unfinished: Any) -> None:
     before = time.monotonic()
     entry, _ = bury(shared, unfinished)
     assert entry["reason"] == "malformed"
-    assert time.monotonic() - before < 2
+    assert time.monotonic() - before < 1 + tolerance()
     assert "event loop has been blocked" not in shared.worker.log
 
 
-def test_bad_jobs_leave_the_jobs_beside_them_alone(shared) -> None:
+def test_bad_jobs_leave_the_jobs_beside_them_alone(shared: Shared) -> None:
     shared.r.delete("{jobs}:dead")
     good = []
     with shared.r.pipeline() as pipe:

@@ -4,19 +4,25 @@ import json
 from typing import Any
 
 import pytest
+import redis
 
+from tests.support.producer import Producer
+from tests.support.table import Table
 from tests.support.waiting import wait_until
+from tests.support.worker_process import StartWorker
 
 pytestmark = pytest.mark.once
 
 APP = "tests.apps.callbacks:app"
 
 
-def noted(r, kind: str) -> list[Any]:
+def noted(r: redis.Redis, kind: str) -> list[Any]:
     return [json.loads(line) for line in r.lrange(kind, 0, -1)]
 
 
-def test_middleware_wraps_each_call_with_what_it_asks_for(start_worker, r, producer, table) -> None:
+def test_middleware_wraps_each_call_with_what_it_asks_for(
+    start_worker: StartWorker, r: redis.Redis, producer: Producer, table: Table
+) -> None:
     table.put("acme", version=7)
     start_worker(app=APP)
     job = producer.push("echo", 5, config="acme")
@@ -26,7 +32,9 @@ def test_middleware_wraps_each_call_with_what_it_asks_for(start_worker, r, produ
     assert noted(r, "middleware") == [["begins", job, 7, "the pool"], ["ends", job]]
 
 
-def test_middleware_may_reject_and_retry(start_worker, r, producer, table) -> None:
+def test_middleware_may_reject_and_retry(
+    start_worker: StartWorker, r: redis.Redis, producer: Producer, table: Table
+) -> None:
     table.put("gone", closed=True)
     table.put("paused", paused=True, policy={"max_attempts": 2})
     start_worker(app=APP)
@@ -39,7 +47,7 @@ def test_middleware_may_reject_and_retry(start_worker, r, producer, table) -> No
 
 
 def test_on_error_is_called_for_every_way_to_fail_and_changes_nothing(
-    start_worker, r, producer, table
+    start_worker: StartWorker, r: redis.Redis, producer: Producer, table: Table
 ) -> None:
     table.put("wide", width="wide")
     table.put("ok", width=1)
@@ -70,7 +78,7 @@ def test_on_error_is_called_for_every_way_to_fail_and_changes_nothing(
 
 
 def test_a_job_that_kills_its_workers_is_reported_where_it_is_buried(
-    start_worker, r, producer
+    start_worker: StartWorker, r: redis.Redis, producer: Producer
 ) -> None:
     job = producer.push("kills_its_worker")
     settings = {"app": APP, "lease": 0.6, "max_crashes": 2}
@@ -84,18 +92,22 @@ def test_a_job_that_kills_its_workers_is_reported_where_it_is_buried(
     assert worker.stop() == 0
 
 
-def test_what_is_being_reported_is_waited_for_at_the_end(start_worker, r, producer) -> None:
+def test_what_is_being_reported_is_waited_for_at_the_end(
+    start_worker: StartWorker, r: redis.Redis, producer: Producer
+) -> None:
     ids = [producer.push("rejects", "why") for _ in range(200)]
     worker = start_worker("--burst", app=APP, ready=False)
     assert worker.wait() == 0
     assert {fact[1] for fact in noted(r, "errors")} == set(ids)
 
 
-def test_sentry_gets_the_handlers_exception_with_its_tags(start_worker, r, producer) -> None:
+def test_sentry_gets_the_handlers_exception_with_its_tags(
+    start_worker: StartWorker, r: redis.Redis, producer: Producer
+) -> None:
     worker = start_worker(app="tests.apps.with_sentry:app")
     failed = producer.push("divide", 0)
     wait_until(lambda: r.llen("sentry") == 1)
-    event = json.loads(r.lindex("sentry", 0))
+    event = noted(r, "sentry")[0]
     (value,) = event["exception"]["values"]
     assert value["type"] == "ZeroDivisionError"
     assert value["stacktrace"]["frames"][-1]["function"] == "divide"
@@ -106,7 +118,7 @@ def test_sentry_gets_the_handlers_exception_with_its_tags(start_worker, r, produ
     }
     invalid = producer.push("typed", "x")
     wait_until(lambda: r.llen("sentry") == 2)
-    event = json.loads(r.lindex("sentry", 1))
+    event = noted(r, "sentry")[1]
     assert event["exception"]["values"][0]["type"] == "PayloadInvalid"
     assert event["tags"] == {"job": invalid, "handler": "typed", "fate": "buried"}
     assert worker.stop() == 0

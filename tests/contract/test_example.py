@@ -1,16 +1,20 @@
-"""examples/webhooks.py, against an HTTP server that answers as the path says."""
+"""examples/webhooks.py, against an HTTP server that answers with the status that the path names."""
 
 import asyncio
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from examples.webhooks import Event, Tenant, app, deliver, lifespan
-from tests.support.waiting import wait_until
+from tests.support.producer import Producer
+from tests.support.table import Table
+from tests.support.worker_process import StartWorker
 from worker.demo.receiver import is_genuine
 from worker.jobs.job import Job
 
@@ -19,6 +23,8 @@ pytestmark = pytest.mark.once
 EXAMPLE = "examples.webhooks:app"
 EVENT = {"type": "order.paid", "data": {"order": 7}}
 SECRET = "between the two of us"
+
+Deliver = Callable[..., dict[str, Any]]
 
 
 class Answers(BaseHTTPRequestHandler):
@@ -67,20 +73,20 @@ def endpoint() -> Iterator[Endpoint]:
 
 
 @pytest.fixture
-def outcome(start_worker, r, table) -> Any:
-    """Deliver to a tenant, and tell the result."""
+def outcome(start_worker: StartWorker, producer: Producer, table: Table) -> Deliver:
+    """Deliver an event to a tenant and return the result."""
     start_worker(app=EXAMPLE, backoff_base=0.01)
 
-    def deliver_to(tenant: dict[str, Any], job_id: str = "1") -> Any:
+    def deliver_to(tenant: dict[str, Any], job_id: str = "1") -> dict[str, Any]:
         table.put(f"tenant-{job_id}", **tenant)
-        job = {"id": job_id, "handler": "deliver", "payload": EVENT, "config": f"tenant-{job_id}"}
-        r.lpush("jobs", json.dumps(job))
-        return json.loads(wait_until(lambda: r.get(f"{{jobs}}:result:{job_id}")))
+        return producer.run("deliver", EVENT, id=job_id, config=f"tenant-{job_id}")
 
     return deliver_to
 
 
-def test_an_event_arrives_signed_with_its_tenants_secret(outcome, endpoint) -> None:
+def test_an_event_arrives_signed_with_its_tenants_secret(
+    outcome: Deliver, endpoint: Endpoint
+) -> None:
     result = outcome(endpoint.tenant("204"))
     assert result["status"] == "succeeded"
     assert result["result"]["status"] == 204
@@ -93,35 +99,37 @@ def test_an_event_arrives_signed_with_its_tenants_secret(outcome, endpoint) -> N
     assert not is_genuine(lowered, body + b" ", SECRET)
 
 
-def test_an_endpoint_that_is_gone_is_not_asked_again(outcome, endpoint, r) -> None:
+def test_an_endpoint_that_is_gone_gets_no_second_request(
+    outcome: Deliver, endpoint: Endpoint, producer: Producer
+) -> None:
     assert outcome(endpoint.tenant("410"))["error"]["type"] == "Reject"
     assert len(endpoint.received) == 1
-    assert json.loads(r.lindex("{jobs}:dead", 0))["reason"] == "rejected"
+    assert [entry["reason"] for entry in producer.dead()] == ["rejected"]
 
 
 @pytest.mark.parametrize("first", [429, 401, 503, 302])
-def test_what_may_be_mended_is_tried_again(outcome, endpoint, first) -> None:
+def test_what_an_edit_may_correct_is_tried_again(
+    outcome: Deliver, endpoint: Endpoint, first: int
+) -> None:
     result = outcome(endpoint.tenant(f"{first}/204"))
     assert result["status"] == "succeeded"
     assert result["attempts"] == 2
 
 
 def test_deliveries_share_a_connection_and_the_worker_closes_it(
-    start_worker, endpoint, r, table
+    start_worker: StartWorker, endpoint: Endpoint, producer: Producer, table: Table
 ) -> None:
     worker = start_worker(app=EXAMPLE)
     table.put("acme", **endpoint.tenant("204"))
     for number in range(5):
-        job = {"id": str(number), "handler": "deliver", "payload": EVENT, "config": "acme"}
-        r.lpush("jobs", json.dumps(job))
-        wait_until(lambda number=number: r.get(f"{{jobs}}:result:{number}"))
+        producer.run("deliver", EVENT, id=str(number), config="acme")
     assert endpoint.connections == 1
     assert worker.stop() == 0
     assert "Unclosed" not in worker.log
     assert "ResourceWarning" not in worker.log
 
 
-def test_the_handler_is_a_plain_function(endpoint) -> None:
+def test_the_handler_is_a_plain_function(endpoint: Endpoint) -> None:
     job = Job()
     job.id = "by-hand"
     tenant = Tenant.model_validate(endpoint.tenant("204"))
@@ -134,7 +142,7 @@ def test_the_handler_is_a_plain_function(endpoint) -> None:
 
 
 def test_the_pool_example_writes_by_the_hundred_and_reads(
-    start_worker, producer, r, tmp_path
+    start_worker: StartWorker, producer: Producer, r: redis.Redis, tmp_path: Path
 ) -> None:
     database = tmp_path / "visits.db"
     worker = start_worker(app="examples.pool:app", env={"VISITS_DATABASE": str(database)})
@@ -147,7 +155,7 @@ def test_the_pool_example_writes_by_the_hundred_and_reads(
 
 
 def test_without_its_database_the_pool_example_claims_nothing(
-    start_worker, producer, r, tmp_path
+    start_worker: StartWorker, producer: Producer, r: redis.Redis, tmp_path: Path
 ) -> None:
     producer.push("slowest", 2)
     nowhere = str(tmp_path / "nowhere" / "visits.db")

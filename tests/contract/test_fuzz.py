@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 import redis
 
+from tests.support import fuzz_config
 from tests.support.fuzz import MAX_JOB_BYTES, a_pipeline, buried_bytes, check, fuzz
 from tests.support.waiting import wait_until
+from tests.support.worker_process import Shared
 
 pytestmark = pytest.mark.once
 
@@ -24,7 +26,7 @@ def test_thousands_of_entries_become_a_run_or_an_outcome_with_their_bytes_intact
     assert min(seen.values()) > 100
 
 
-def test_thousands_of_entries_through_a_real_worker_end_exactly_once(shared) -> None:
+def test_thousands_of_entries_through_a_real_worker_end_exactly_once(shared: Shared) -> None:
     entries: list[bytes] = []
     fuzz(3_000, 2, entries.append)
     with redis.Redis(port=shared.redis_server.port) as r:
@@ -44,9 +46,23 @@ def test_thousands_of_entries_through_a_real_worker_end_exactly_once(shared) -> 
             for raw, times in Counter(batch).items():
                 assert buried[raw] == times or json.loads(raw)["id"] in ended
         told.close()
-    assert shared.worker.process.poll() is None
+    assert shared.worker.exit_code is None  # type: ignore[union-attr]
     assert "Traceback" not in shared.worker.log
 
 
 def is_settled(r: redis.Redis) -> bool:
     return not (r.llen("jobs") or r.zcard("{jobs}:scheduled") or r.keys("{jobs}:active:*"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "fates"),
+    [
+        ("items", {"succeeded", "config_invalid"}),
+        ("replies", {"succeeded", "config_invalid", "config_missing", "postponed"}),
+    ],
+)
+def test_thousands_of_config_items_and_replies_harm_their_own_jobs_alone(
+    kind: str, fates: set[str]
+) -> None:
+    seen = fuzz_config.fuzz(kind, 1_500, 1)
+    assert set(seen) == fates

@@ -2,17 +2,20 @@
 
 import asyncio
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.apps import kinds
 from tests.support.waiting import wait_until
+from tests.support.worker_process import Shared, StartWorker
 from worker import App, HandlerError, Reject, Retry, WorkerError
 
 pytestmark = pytest.mark.once
 
 APP = "tests.apps.kinds:app"
+IN_PROCESS = True
 SETTINGS = {"max_attempts": 1}
 
 
@@ -22,7 +25,7 @@ SETTINGS = {"max_attempts": 1}
 def test_a_handler_is_the_plain_function_that_it_was() -> None:
     assert asyncio.run(kinds.builtin([1, 2])) == 3
     assert kinds.in_thread("x") == ["x", True]
-    assert asyncio.run(kinds.named(job=type("J", (), {"handler": "h", "attempt": 1}))) == ["h", 1]
+    assert asyncio.run(kinds.named(job=type("J", (), {"handler": "h", "attempt": 1}))) == ["h", 1]  # type: ignore[arg-type]
     with pytest.raises(Reject, match="why not"):
         asyncio.run(kinds.reject())
 
@@ -66,7 +69,7 @@ async def yields_async(payload: Any) -> Any:
         (partial(takes_a_request, request=1), "no name of its own"),
     ],
 )
-def test_parameters_are_checked_at_registration(function, message) -> None:
+def test_parameters_are_checked_at_registration(function: Any, message: Any) -> None:
     with pytest.raises(HandlerError, match=message) as caught:
         App().handler(function)
     assert isinstance(caught.value, (WorkerError, TypeError))
@@ -89,7 +92,7 @@ def test_parameters_are_checked_at_registration(function, message) -> None:
         ({"timout": 3}, "timout=3 is none of"),
     ],
 )
-def test_options_are_checked_at_registration(options, message) -> None:
+def test_options_are_checked_at_registration(options: Any, message: Any) -> None:
     with pytest.raises(HandlerError, match=message):
         App().handler("h", **options)(lambda: None)
 
@@ -100,11 +103,11 @@ def test_a_name_is_taken_once_and_is_text() -> None:
     with pytest.raises(HandlerError, match="'h' is registered twice"):
         app.handler("h")(lambda: None)
     with pytest.raises(HandlerError, match="must be a string, not 5"):
-        app.handler(5)
+        app.handler(5)  # type: ignore[call-overload]
     with pytest.raises(HandlerError, match="must be a string, not ''"):
         app.handler("")
     with pytest.raises(HandlerError, match="must be a function"):
-        app.handler("x")(5)
+        app.handler("x")(5)  # type: ignore[type-var]
 
 
 @pytest.mark.parametrize(
@@ -122,7 +125,7 @@ def test_a_name_is_taken_once_and_is_text() -> None:
     ],
 )
 def test_types_that_cannot_be_validated_end_the_start_with_one_message(
-    start_worker, tmp_path, lines, message
+    start_worker: StartWorker, tmp_path: Path, lines: Any, message: Any
 ) -> None:
     text = lines if lines.startswith("class") else f"@app.handler\n{lines}"
     (tmp_path / "mine.py").write_text(f"from worker import App\n\napp = App()\n\n{text}\n")
@@ -158,7 +161,9 @@ def test_types_that_cannot_be_validated_end_the_start_with_one_message(
         ("a partial", 1, 2),
     ],
 )
-def test_payloads_are_validated_into_the_annotated_type(shared, handler, payload, result) -> None:
+def test_payloads_are_validated_into_the_annotated_type(
+    shared: Shared, handler: Any, payload: Any, result: Any
+) -> None:
     assert shared.producer.run(handler, payload)["result"] == result
 
 
@@ -173,14 +178,16 @@ def test_payloads_are_validated_into_the_annotated_type(shared, handler, payload
         ("constrained", 3, "greater than 3"),
     ],
 )
-def test_what_fails_the_type_is_told_by_attribute(shared, handler, payload, attribute) -> None:
+def test_what_fails_the_type_is_told_by_attribute(
+    shared: Shared, handler: Any, payload: Any, attribute: Any
+) -> None:
     result = shared.producer.run(handler, payload)
     assert result["error"]["type"] == "PayloadInvalid"
     assert attribute in result["error"]["message"]
     assert shared.producer.dead_entry(result["id"])["reason"] == "payload_invalid"
 
 
-def test_parameters_are_matched_by_name(shared) -> None:
+def test_parameters_are_matched_by_name(shared: Shared) -> None:
     result = shared.producer.run("keyword_only", "given")
     assert result["result"] == [result["id"], "given"]
     assert shared.producer.run("a name of its own")["result"] == ["a name of its own", 1]
@@ -206,14 +213,16 @@ def test_parameters_are_matched_by_name(shared) -> None:
         ("generator", [0, 1, 2]),
     ],
 )
-def test_results_are_anything_that_pydantic_can_serialise(shared, what, expected) -> None:
+def test_results_are_anything_that_pydantic_can_serialise(
+    shared: Shared, what: Any, expected: Any
+) -> None:
     assert shared.producer.run("gives", what)["result"] == expected
 
 
 # -- what they raise ----------------------------------------------------------------------------
 
 
-def test_retry_asks_for_another_attempt_after_its_delay_within_max_attempts(shared) -> None:
+def test_retry_asks_for_another_attempt_after_its_delay_within_max_attempts(shared: Shared) -> None:
     result = shared.producer.run("retry", {"delay": 0.01, "why": "not yet"})
     assert result["attempts"] == 2
     assert (result["error"]["type"], result["error"]["message"]) == ("Retry", "not yet")
@@ -221,7 +230,7 @@ def test_retry_asks_for_another_attempt_after_its_delay_within_max_attempts(shar
 
 
 @pytest.mark.parametrize("delay", [3600, 1e306])
-def test_a_delay_may_be_as_long_as_one_likes(shared, delay) -> None:
+def test_a_delay_may_be_as_long_as_one_likes(shared: Shared, delay: Any) -> None:
     job_id = shared.producer.push("retry", {"delay": delay})
     wait_until(lambda: shared.r.zcard("{jobs}:scheduled"))
     ((raw, due),) = shared.r.zrange("{jobs}:scheduled", 0, -1, withscores=True)
@@ -231,7 +240,7 @@ def test_a_delay_may_be_as_long_as_one_likes(shared, delay) -> None:
     shared.r.delete("{jobs}:scheduled")
 
 
-def test_without_a_delay_retry_leaves_it_to_the_backoff(shared) -> None:
+def test_without_a_delay_retry_leaves_it_to_the_backoff(shared: Shared) -> None:
     shared.producer.push("retry", {})
     wait_until(lambda: shared.r.zcard("{jobs}:scheduled"))
     ((_, due),) = shared.r.zrange("{jobs}:scheduled", 0, -1, withscores=True)
@@ -240,12 +249,12 @@ def test_without_a_delay_retry_leaves_it_to_the_backoff(shared) -> None:
 
 
 @pytest.mark.parametrize("delay", [-1, float("nan"), float("inf")])
-def test_a_delay_that_is_none_is_refused_where_it_is_made(delay) -> None:
+def test_a_delay_that_is_none_is_refused_where_it_is_made(delay: Any) -> None:
     with pytest.raises(ValueError, match="delay must be"):
         Retry(delay=delay)
 
 
-def test_any_other_exception_is_a_failed_attempt_with_its_traceback(shared) -> None:
+def test_any_other_exception_is_a_failed_attempt_with_its_traceback(shared: Shared) -> None:
     error = shared.producer.run("raise_in_thread")["error"]
     assert (error["type"], error["message"]) == ("KeyError", "'deep down'")
     assert "in raise_in_thread" in error["traceback"]
@@ -254,7 +263,7 @@ def test_any_other_exception_is_a_failed_attempt_with_its_traceback(shared) -> N
     assert shared.producer.run("wrong_retry")["error"]["type"] == "ValueError"
 
 
-def test_reject_buries_at_once(shared) -> None:
+def test_reject_buries_at_once(shared: Shared) -> None:
     result = shared.producer.run("reject")
     assert (result["attempts"], result["error"]["message"]) == (1, "why not")
     assert shared.producer.dead_entry(result["id"])["reason"] == "rejected"

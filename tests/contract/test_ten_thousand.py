@@ -1,14 +1,18 @@
 import json
+from typing import Any
 
 import pytest
 
+from tests.support.producer import Producer
+from tests.support.table import Table
 from tests.support.waiting import wait_until
+from tests.support.worker_process import StartWorker
 
 pytestmark = pytest.mark.once
 
 
 def test_ten_thousand_jobs_with_fifty_configs_all_have_their_right_result(
-    start_worker, producer, r, table
+    start_worker: StartWorker, producer: Producer, r: Any, table: Table
 ) -> None:
     for n in range(50):
         table.put(f"config-{n}", n=n)

@@ -13,6 +13,7 @@ from worker import Client, Malformed, Settings
 pytestmark = pytest.mark.once
 
 APP = "tests.apps.values:app"
+IN_PROCESS = True
 SETTINGS = {"max_attempts": 1}
 UUID = "f6fb14ff-728c-4e1e-bf31-8d5f2478ab72"
 LONG = "0.12345678901234567890123456789"
@@ -70,7 +71,7 @@ def test_a_strict_model_takes_what_its_json_means(shared: Shared) -> None:
         ("untyped", {"a": [1, 1.5, None, "x"]}, {"a": [1, 1.5, None, "x"]}),
     ],
 )
-def test_types_that_json_has_not(shared: Shared, handler, payload, result) -> None:
+def test_types_that_json_has_not(shared: Shared, handler: Any, payload: Any, result: Any) -> None:
     assert shared.producer.run(handler, payload)["result"] == result
 
 
@@ -90,7 +91,9 @@ def test_types_that_json_has_not(shared: Shared, handler, payload, result) -> No
         ("strict_number", True, "the whole: "),
     ],
 )
-def test_a_strict_type_is_still_strict(shared: Shared, handler, payload, attribute) -> None:
+def test_a_strict_type_is_still_strict(
+    shared: Shared, handler: Any, payload: Any, attribute: Any
+) -> None:
     result = shared.producer.run(handler, payload)
     assert result["error"]["type"] == "PayloadInvalid"
     assert result["error"]["message"].startswith(attribute)
@@ -108,7 +111,7 @@ def with_config(shared: Shared, handler: str, **attributes: Any) -> Any:
 
 @pytest.mark.parametrize("handler", ["loose", "exact"])
 @pytest.mark.parametrize("digits", ["1.5", "0.1", LONG, "1e-120", "12345678901234567890.5", "7"])
-def test_a_decimal_is_exact(shared: Shared, handler, digits) -> None:
+def test_a_decimal_is_exact(shared: Shared, handler: Any, digits: Any) -> None:
     name = {"loose": "exact", "exact": "price"}[handler]
     shown = with_config(shared, handler, **{name: Decimal(digits)})[name]
     kind, _, text = shown.partition(" ")
@@ -129,7 +132,7 @@ def test_a_decimal_is_exact(shared: Shared, handler, digits) -> None:
     ],
 )
 def test_where_no_decimal_is_asked_for_numbers_are_int_or_float(
-    shared: Shared, name, number, shown
+    shared: Shared, name: Any, number: Any, shown: Any
 ) -> None:
     assert with_config(shared, "loose", **{name: Decimal(number)})[name] == shown
     both = with_config(shared, "loose", **{name: Decimal(number)}, exact=Decimal(LONG))
@@ -155,7 +158,7 @@ def test_containers_of_anything_hold_int_or_float(shared: Shared) -> None:
 
 
 @pytest.mark.parametrize("name", ["json_value", "anything"])
-def test_a_set_is_a_list_where_no_set_is_asked_for(shared: Shared, name) -> None:
+def test_a_set_is_a_list_where_no_set_is_asked_for(shared: Shared, name: Any) -> None:
     numbers = {Decimal(2), Decimal(1)}
     assert with_config(shared, "loose", **{name: numbers})[name] == "list of 'int 1', 'int 2'"
     assert with_config(shared, "loose", unique=numbers)["unique"] == "set of 'int 1', 'int 2'"
@@ -197,7 +200,7 @@ def test_a_strict_config_takes_what_dynamodb_holds(shared: Shared) -> None:
 
 
 @pytest.mark.parametrize("price", [Decimal(1), Decimal(LONG)])
-def test_a_strict_config_is_still_strict(shared: Shared, price) -> None:
+def test_a_strict_config_is_still_strict(shared: Shared, price: Any) -> None:
     for wrong in ({"count": "3"}, {"count": Decimal("1.5")}, {"share": "x"}, {"tags": "a"}):
         message = with_config(shared, "exact", price=price, **wrong)
         (name,) = wrong
@@ -205,7 +208,7 @@ def test_a_strict_config_is_still_strict(shared: Shared, price) -> None:
 
 
 @pytest.mark.parametrize("logo", [b"PNG", b"\xff\xfe", b"", "PNG"])
-def test_binary_is_bytes(shared: Shared, logo) -> None:
+def test_binary_is_bytes(shared: Shared, logo: Any) -> None:
     shown = with_config(shared, "loose", logo=logo, whole=1).get("logo")
     assert shown == (
         f"bytes {logo if isinstance(logo, bytes) else logo.encode()!r}" if logo else None
@@ -233,7 +236,7 @@ def test_other_shapes_of_config(shared: Shared) -> None:
     "policy",
     [{"timeout": True}, {"timeout": "5"}, {"max_attempts": "3"}, {"backoff": {"base": True}}],
 )
-def test_a_policy_takes_numbers_only(shared: Shared, policy) -> None:
+def test_a_policy_takes_numbers_only(shared: Shared, policy: Any) -> None:
     message = with_config(shared, "untyped", policy=policy)
     assert "policy." in message
     assert "must be a number" in message
@@ -243,7 +246,7 @@ def test_a_policy_takes_numbers_only(shared: Shared, policy) -> None:
 
 
 @pytest.mark.parametrize("time_ms", ["1.7e12", "1.7e+12", "1700000000000.0"])
-def test_times_written_as_floats_are_integers(shared: Shared, time_ms) -> None:
+def test_times_written_as_floats_are_integers(shared: Shared, time_ms: Any) -> None:
     job_id = f"float-{time.monotonic_ns()}"
     shared.r.lpush(
         "jobs",
@@ -264,7 +267,7 @@ def test_an_expiry_in_seconds_says_so(shared: Shared) -> None:
 
 
 @pytest.mark.parametrize("ahead_ms", [0, 3, 900, 60_000])
-def test_a_job_of_the_future_shows_no_negative_wait(shared: Shared, ahead_ms) -> None:
+def test_a_job_of_the_future_shows_no_negative_wait(shared: Shared, ahead_ms: Any) -> None:
     seconds, micros = shared.r.time()
     result = shared.producer.run("untyped", enqueued_at=seconds * 1000 + micros // 1000 + ahead_ms)
     assert result["enqueued_at"] <= result["started_at"] <= result["finished_at"]
@@ -279,11 +282,11 @@ def test_a_job_with_a_byte_order_mark_runs_and_goes_on(shared: Shared) -> None:
 def test_the_client_pushes_integers_that_older_workers_take(shared: Shared) -> None:
     async def push() -> None:
         async with Client(Settings(redis_url=shared.redis_server.url)) as client:
-            await client.enqueue("h", queue="idle", expires_at=1.7e12)  # type: ignore[arg-type]
+            await client.enqueue("h", queue="idle", expires_at=1.7e12)  # type: ignore[call-overload]
             fields = {"enqueued_at": 1.7e12, "attempts": 1.0, "payload": 2.0}
             await client.enqueue_many([{"handler": "h", **fields}], queue="idle")
             with pytest.raises(Malformed, match="expires_at must be an integer"):
-                await client.enqueue("h", queue="idle", expires_at=1.5)  # type: ignore[arg-type]
+                await client.enqueue("h", queue="idle", expires_at=1.5)  # type: ignore[call-overload]
 
     anyio.run(push)
     many, one = shared.r.lrange("idle", 0, -1)

@@ -12,7 +12,7 @@ from worker.errors import ConfigUnavailable
 from worker.execution.bound_handler import BoundHandler
 from worker.execution.claimed_job import ClaimedJob
 from worker.execution.config_pace import ConfigPace
-from worker.execution.config_step import ConfigStep
+from worker.execution.config_step import Configs, ConfigStep
 from worker.execution.defaults import JobDefaults
 from worker.execution.error_reports import ErrorReports
 from worker.execution.handler_step import HandlerStep
@@ -66,7 +66,10 @@ async def _never_alone(_: ClaimedJob) -> Outcome | None:
 
 
 class Harness:
-    """Runs jobs of one app. Make it within a running event loop."""
+    """Runs jobs of one app. Make it within a running event loop.
+
+    Configs come from `configs` where it is given, else from `items`.
+    """
 
     def __init__(
         self,
@@ -75,6 +78,7 @@ class Harness:
         *,
         policy: Policy | None = None,
         state: Any = None,
+        configs: Configs | None = None,
         wait_alone: Callable[[ClaimedJob], Awaitable[Outcome | None]] = _never_alone,
     ) -> None:
         defaults = JobDefaults(policy or Policy(), 10**6, 10**6, 3)
@@ -95,7 +99,7 @@ class Harness:
         self.pipeline = Pipeline(
             handlers,
             self.outcomes,
-            ConfigStep(self.items, ConfigPace(10), self.outcomes),
+            ConfigStep(configs or self.items, ConfigPace(10), self.outcomes),
             HandlerStep(self.outcomes, self.limits, self.threads, self.hooks),
             self.hooks,
             wait_alone,

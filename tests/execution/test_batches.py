@@ -138,7 +138,8 @@ def test_an_exception_in_the_list_is_that_jobs_fate() -> None:
 
     @app.handler(batch=9)
     async def many(jobs: list[Job]) -> list[int | Exception]:
-        return [7, Retry(delay=3), Reject("not this one"), ValueError("wrong"), 8][: len(jobs)]
+        items: list[int | Exception] = [7, Retry(delay=3), Reject("not this one")]
+        return [*items, ValueError("wrong"), 8][: len(jobs)]
 
     @app.on_error
     async def note(error: Exception, job: Job, fate: str) -> None:

@@ -90,7 +90,7 @@ def test_it_is_called_for_every_way_to_fail(
 ) -> None:
     app = app_that_fails()
     seen = noting(app)
-    items = {"ok": {"width": number(1)}, "bad": {"width": "wide"}}
+    items: dict[str, dict[str, Any]] = {"ok": {"width": number(1)}, "bad": {"width": "wide"}}
 
     async def main() -> None:
         harness = Harness(app, items, policy=Policy(timeout=0.2))

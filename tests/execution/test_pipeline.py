@@ -157,8 +157,8 @@ def test_the_states_of_a_job_and_its_stop() -> None:
         waiting = harness.start("waits")
         assert waiting.state is JobState.WAITING
         harness.tasks.stop(waiting, StopReason.RETURNED)
-        assert waiting.state is JobState.DECIDED
-        assert waiting.outcome is not None
+        assert waiting.state is JobState.DECIDED  # type: ignore[comparison-overlap]
+        assert waiting.outcome is not None  # type: ignore[unreachable]
         assert (waiting.outcome.op, waiting.outcome.extra) == ("front", waiting.raw)
 
         running = harness.start("waits")

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +15,7 @@ backoffs = st.builds(Backoff, base=seconds, factor=st.floats(1, 1e300), max=seco
 
 @given(backoffs, failures, st.floats(0, 1, exclude_max=True))
 def test_a_delay_is_anywhere_up_to_a_ceiling_that_never_passes_the_maximum(
-    backoff, failures, luck
+    backoff: Any, failures: Any, luck: Any
 ) -> None:
     ceiling = backoff.ceiling(failures)
     assert 0 <= ceiling <= backoff.max
@@ -22,7 +24,7 @@ def test_a_delay_is_anywhere_up_to_a_ceiling_that_never_passes_the_maximum(
 
 
 @given(backoffs, st.integers(1, 2000))
-def test_the_ceiling_never_falls(backoff, failures) -> None:
+def test_the_ceiling_never_falls(backoff: Any, failures: Any) -> None:
     assert backoff.ceiling(failures) <= backoff.ceiling(failures + 1)
 
 

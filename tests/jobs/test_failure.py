@@ -32,7 +32,7 @@ def interrupted() -> str:
         (lambda: str(Odd(interrupted)), "KeyboardInterrupt"),
     ],
 )
-def test_an_error_whose_message_raises_says_so(act, name) -> None:
+def test_an_error_whose_message_raises_says_so(act: Any, name: Any) -> None:
     error = describe(Odd(act))
     assert (error.type, error.message) == ("Odd", f"(its message can't be read: {name})")
     assert message_of(Odd(act)) == error.message

@@ -1,10 +1,12 @@
 """What is sent to Redis of an outcome, byte for byte, and which times a result shows."""
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic_core import to_json
 
 from worker.jobs.job import Job, decode
 from worker.jobs.keys import Keys
@@ -25,6 +27,7 @@ from worker.jobs.result import (
     JobFacts,
     Result,
     encode_result,
+    encode_success,
     in_order,
 )
 
@@ -68,7 +71,7 @@ ENTRY = (
 
 
 @pytest.mark.parametrize(("make", "op"), [(bury, "bury"), (bury_if_alone, "last")])
-def test_a_buried_job_has_its_bytes_and_what_happened(make, op) -> None:
+def test_a_buried_job_has_its_bytes_and_what_happened(make: Any, op: Any) -> None:
     buried = make(b'{"id":1}', BURIAL, StoredResult("x", b"{}", 1_000, "replies"))
     entry = b'{"job":"{\\"id\\":1}",' + ENTRY
     assert buried.arguments == (op, b'{"id":1}', b"{}", 1_000, "replies", entry)
@@ -102,7 +105,7 @@ def expired(expires_at: int) -> Result:
 
 
 @pytest.mark.parametrize("expires_at", [-5, 0, 1, 60, NOW - 1, NOW])
-def test_a_job_past_its_time_has_no_error(expires_at) -> None:
+def test_a_job_past_its_time_has_no_error(expires_at: Any) -> None:
     result = expired(expires_at)
     assert (result.status, result.error, result.result) == ("expired", None, None)
 
@@ -110,7 +113,7 @@ def test_a_job_past_its_time_has_no_error(expires_at) -> None:
 @pytest.mark.parametrize(
     ("expires_at", "date"), [(NOW // 1000, "1970-01-21"), (4_102_444_800, "1970-02-17")]
 )
-def test_a_job_whose_expiry_is_in_seconds_says_so(expires_at, date) -> None:
+def test_a_job_whose_expiry_is_in_seconds_says_so(expires_at: Any, date: Any) -> None:
     error = expired(expires_at).error
     assert error is not None
     assert (error.type, error.traceback) == ("Expired", None)
@@ -124,7 +127,9 @@ times = st.integers(0, 2**45)
 
 
 @given(st.none() | times, st.none() | times, times)
-def test_no_result_shows_a_negative_wait_or_run(enqueued_at, started_at, finished_at) -> None:
+def test_no_result_shows_a_negative_wait_or_run(
+    enqueued_at: Any, started_at: Any, finished_at: Any
+) -> None:
     attempt = Attempt("w", 1, finished_at, started_at)
     fields = json.loads(encode_result(JobFacts("x", "h", enqueued_at), attempt, "succeeded"))
     shown = [fields[name] for name in ("enqueued_at", "started_at", "finished_at")]
@@ -134,7 +139,7 @@ def test_no_result_shows_a_negative_wait_or_run(enqueued_at, started_at, finishe
 
 
 @given(times, times, times)
-def test_times_that_are_in_order_stay(first, second, third) -> None:
+def test_times_that_are_in_order_stay(first: Any, second: Any, third: Any) -> None:
     ordered = tuple(sorted((first, second, third)))
     assert in_order(*ordered) == ordered
     assert in_order(None, *ordered[1:]) == (None, *ordered[1:])
@@ -142,14 +147,14 @@ def test_times_that_are_in_order_stay(first, second, third) -> None:
 
 
 @pytest.mark.parametrize("ahead", [1, 2, 50, CLOCK_NOISE_MS])
-def test_a_start_a_little_before_its_job_moves_up(ahead) -> None:
+def test_a_start_a_little_before_its_job_moves_up(ahead: Any) -> None:
     assert in_order(NOW + ahead, NOW, NOW + 5_000) == (NOW + ahead, NOW + ahead, NOW + 5_000)
     assert in_order(NOW + ahead, NOW, NOW) == (NOW + ahead, NOW + ahead, NOW + ahead)
     assert in_order(NOW + ahead, None, NOW) == (NOW + ahead, None, NOW + ahead)
 
 
 @pytest.mark.parametrize("ahead", [CLOCK_NOISE_MS + 1, 3_600_000, 10**15])
-def test_a_time_of_the_future_moves_down_to_the_start(ahead) -> None:
+def test_a_time_of_the_future_moves_down_to_the_start(ahead: Any) -> None:
     """No job was enqueued later than it started, and the worker's times are Redis's."""
     assert in_order(NOW + ahead, NOW, NOW + 7) == (NOW, NOW, NOW + 7)
     assert in_order(NOW + ahead, None, NOW) == (NOW, None, NOW)
@@ -175,3 +180,26 @@ def test_a_result_whose_numbers_were_written_as_floats_has_integers() -> None:
     assert numbers == (2, 5, 7, 9)
     assert {type(number) for number in numbers} == {int}
     assert type(result.result) is float
+
+
+@given(
+    id=st.text(min_size=1),
+    value=st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text() | st.floats(allow_nan=False),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+        max_leaves=5,
+    ),
+    times=st.tuples(*[st.none() | st.integers(0, 5000)] * 2, st.integers(0, 5000)),
+    attempts=st.integers(0, 9),
+)
+def test_the_quick_way_to_a_result_is_the_same_byte_for_byte(
+    id: str, value: Any, times: tuple[int | None, int | None, int], attempts: int
+) -> None:
+    job = Job()
+    job.id, job.handler, job.enqueued_at, job.attempts = id, 'the "handler"', times[0], attempts
+    config = {"key": "k\u00e9y", "version": 3, "stale": False}
+    attempt = Attempt("worker-1", attempts + 1, times[2], times[1], config)
+    quick = encode_success(
+        job, to_json(value), to_json(config), to_json("worker-1"), times[1], times[2]
+    )
+    assert quick == encode_result(job, attempt, "succeeded", result=value)

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from types import MappingProxyType
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.once
         {"backoff": {"base": None}},
     ],
 )
-def test_what_a_policy_may_say(changes) -> None:
+def test_what_a_policy_may_say(changes: Any) -> None:
     assert policy_problems(changes) == []
     assert isinstance(Policy().changed(changes), Policy)
 
@@ -73,7 +74,7 @@ def test_what_a_policy_may_say(changes) -> None:
         ({"backoff": {"most": 3}}, "policy.backoff.most: is none of"),
     ],
 )
-def test_what_a_policy_may_not_say(changes, message) -> None:
+def test_what_a_policy_may_not_say(changes: Any, message: Any) -> None:
     (problem,) = policy_problems(changes)
     assert str(problem).startswith(message)
 

@@ -3,10 +3,15 @@
 import json
 import signal
 import time
+from pathlib import Path
 
 import pytest
+import redis
 
+from tests.support.producer import Producer
+from tests.support.table import Table
 from tests.support.waiting import wait_until
+from tests.support.worker_process import RunCommand, StartWorker
 
 pytestmark = pytest.mark.once
 
@@ -14,12 +19,12 @@ APP = "tests.apps.lifespans:app"
 REGISTERED = "{jobs}:workers"
 
 
-def events(r) -> list[str]:
-    return r.lrange("events", 0, -1)
+def events(r: redis.Redis) -> list[str]:
+    return [str(event) for event in r.lrange("events", 0, -1)]
 
 
 def test_it_is_entered_before_the_first_claim_and_left_after_the_drain(
-    start_worker, r, producer, table
+    start_worker: StartWorker, r: redis.Redis, producer: Producer, table: Table
 ) -> None:
     table.put("pool", size=3)
     nap = producer.push("nap", 0.5, id="a")
@@ -32,7 +37,9 @@ def test_it_is_entered_before_the_first_claim_and_left_after_the_drain(
     ]
 
 
-def test_what_it_yields_is_the_state_of_each_process(start_worker, r, producer, table) -> None:
+def test_what_it_yields_is_the_state_of_each_process(
+    start_worker: StartWorker, r: redis.Redis, producer: Producer, table: Table
+) -> None:
     table.put("pool", size=3)
     worker = start_worker("--processes", "2", "--concurrency", "1", app=APP)
     assert producer.run("use_in_thread", 7)["result"] == [7, True]
@@ -43,7 +50,9 @@ def test_what_it_yields_is_the_state_of_each_process(start_worker, r, producer, 
     assert events(r).count("left") == 2
 
 
-def test_a_burst_leaves_it_too(start_worker, r, producer) -> None:
+def test_a_burst_leaves_it_too(
+    start_worker: StartWorker, r: redis.Redis, producer: Producer
+) -> None:
     producer.push("use")
     assert start_worker("--burst", app=APP, ready=False).wait() == 0
     assert events(r)[-1] == "left"
@@ -60,7 +69,13 @@ def test_a_burst_leaves_it_too(start_worker, r, producer) -> None:
     ],
 )
 def test_what_goes_wrong_on_the_way_in_ends_the_worker_and_claims_nothing(
-    start_worker, r, producer, mode, message, traceback, processes
+    start_worker: StartWorker,
+    r: redis.Redis,
+    producer: Producer,
+    mode: str,
+    message: str,
+    traceback: str,
+    processes: int,
 ) -> None:
     producer.push("use", id="a")
     worker = start_worker(
@@ -79,14 +94,18 @@ def test_what_goes_wrong_on_the_way_in_ends_the_worker_and_claims_nothing(
         assert f"worker: the app's lifespan {message}" in worker.log
 
 
-def test_one_that_swallows_its_cancellation_on_the_way_in_holds_nothing_up(start_worker, r) -> None:
+def test_one_that_swallows_its_cancellation_on_the_way_in_holds_nothing_up(
+    start_worker: StartWorker, r: redis.Redis
+) -> None:
     worker = start_worker(app=APP, env={"MODE": "swallows in"}, ready=False, startup_timeout=0.5)
     assert worker.wait() == 1, worker.log
     assert not r.exists(REGISTERED)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_on_the_way_in_ends_the_worker_cleanly(start_worker, r, producer, number) -> None:
+def test_a_signal_on_the_way_in_ends_the_worker_cleanly(
+    start_worker: StartWorker, r: redis.Redis, producer: Producer, number: signal.Signals
+) -> None:
     producer.push("use")
     worker = start_worker(app=APP, env={"MODE": "hangs in"}, ready=False, startup_timeout=60)
     wait_until(lambda: events(r))
@@ -109,7 +128,12 @@ def test_a_signal_on_the_way_in_ends_the_worker_cleanly(start_worker, r, produce
     ],
 )
 def test_what_goes_wrong_on_the_way_out_is_shown_and_nothing_is_held(
-    start_worker, r, producer, mode, message, traceback
+    start_worker: StartWorker,
+    r: redis.Redis,
+    producer: Producer,
+    mode: str,
+    message: str,
+    traceback: str,
 ) -> None:
     worker = start_worker(app=APP, env={"MODE": mode}, grace_period=1)
     nap = producer.push("nap", 60)
@@ -124,7 +148,7 @@ def test_what_goes_wrong_on_the_way_out_is_shown_and_nothing_is_held(
     assert [json.loads(raw)["id"] for raw in r.lrange("jobs", 0, -1)] == [nap]
 
 
-def test_a_second_signal_leaves_it_a_moment_only(start_worker, r) -> None:
+def test_a_second_signal_leaves_it_a_moment_only(start_worker: StartWorker, r: redis.Redis) -> None:
     worker = start_worker(app=APP, env={"MODE": "hangs out"}, grace_period=60)
     worker.signal(signal.SIGTERM)
     wait_until(lambda: "leaves" in events(r))
@@ -133,7 +157,7 @@ def test_a_second_signal_leaves_it_a_moment_only(start_worker, r) -> None:
 
 
 def test_one_that_ends_while_the_worker_runs_takes_the_worker_with_it(
-    start_worker, r, producer
+    start_worker: StartWorker, r: redis.Redis, producer: Producer
 ) -> None:
     worker = start_worker(app=APP, env={"MODE": "dies"}, ready=False)
     assert worker.wait() == 1, worker.log
@@ -142,7 +166,9 @@ def test_one_that_ends_while_the_worker_runs_takes_the_worker_with_it(
     assert not r.exists(REGISTERED)
 
 
-def test_a_state_without_a_lifespan_is_refused_at_the_start(run_command, tmp_path) -> None:
+def test_a_state_without_a_lifespan_is_refused_at_the_start(
+    run_command: RunCommand, tmp_path: Path
+) -> None:
     source = "from worker import App\napp = App()\n@app.handler\ndef use(state): ...\n"
     (tmp_path / "mine.py").write_text(source)
     for command in ("run", "check"):

@@ -3,7 +3,6 @@ healthy one finds what they left."""
 
 import json
 import signal
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
 
 from tests.support import dying_worker
 from tests.support.servers import DynamoServer, RedisServer
 from tests.support.table import Table
-from tests.support.waiting import wait_until
+from tests.support.waiting import tolerance, wait_until
 from tests.support.worker_process import Worker, worker_environment
 
 LEASE = 1.0
@@ -26,8 +24,6 @@ STEPS = [step.__name__ for step in dying_worker.STEPS]
 RECOVERY = [step for step in STEPS if step.startswith("in_recovery")]
 # Eleven processes start at once, on a machine that may be busy.
 PATIENCE = 90.0
-# What is timed starts on a machine where other tests start processes too.
-SLACK = 2.0
 
 
 pytestmark = pytest.mark.timeout(4 * PATIENCE)
@@ -37,7 +33,7 @@ pytestmark = pytest.mark.timeout(4 * PATIENCE)
 class Aftermath:
     """What Redis held when the dying had died, and when the healthy worker was there (ms)."""
 
-    r: redis.Redis
+    r: Any
     held: dict[str, dict[str, str]]
     leases: dict[str, float]
     ready_at: float
@@ -87,9 +83,7 @@ def aftermath(
         table.close()
 
 
-def _let_them_die(
-    r: redis.Redis, environment: dict[str, str], folder: Path, workers: list[Worker]
-) -> None:
+def _let_them_die(r: Any, environment: dict[str, str], folder: Path, workers: list[Worker]) -> None:
     for step in STEPS:
         # A dead worker's list and lease for the recoverers to find; jobs for the others.
         jobs = [_job(step, number) for number in range(JOBS)]
@@ -111,8 +105,7 @@ def _let_them_die(
 
 
 def _start(module: str, environment: dict[str, str], log: Path) -> Worker:
-    command = [sys.executable, "-m", module, "run", "tests.apps.dying:app"]
-    return Worker(command, log.parent, environment, log)
+    return Worker(["tests.apps.dying:app"], log.parent, environment, log, module=module)
 
 
 def _job(step: str, number: int) -> str:
@@ -121,7 +114,7 @@ def _job(step: str, number: int) -> str:
     return json.dumps(job)
 
 
-def _held(r: redis.Redis, step: str) -> dict[str, str]:
+def _held(r: Any, step: str) -> dict[str, str]:
     """Which worker's active list holds which job."""
     names = r.scan_iter(match=f"{{{step}}}:active:*", count=1000)
     return {
@@ -131,11 +124,11 @@ def _held(r: redis.Redis, step: str) -> dict[str, str]:
     }
 
 
-def _leases(r: redis.Redis, step: str) -> list[float]:
+def _leases(r: Any, step: str) -> list[float]:
     return [score for _, score in r.zrange(f"{{{step}}}:workers", 0, -1, withscores=True)]
 
 
-def _is_done(r: redis.Redis, step: str) -> bool:
+def _is_done(r: Any, step: str) -> bool:
     return r.llen(f"replies:{step}") >= JOBS and not _held(r, step) and not r.llen(step)
 
 
@@ -169,7 +162,7 @@ def test_what_was_held_runs_again_within_a_lease_and_a_heartbeat(
     results = aftermath.results(step)
     latest = max(results[job_id]["started_at"] for job_id in aftermath.held[step])
     due = max(aftermath.leases[step], aftermath.ready_at)
-    assert latest <= due + (HEARTBEAT + SLACK) * 1000
+    assert latest <= due + (HEARTBEAT + 1 + tolerance()) * 1000
 
 
 def test_what_was_settled_runs_no_second_time_though_its_reply_was_never_read(

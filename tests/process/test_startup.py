@@ -2,13 +2,17 @@
 
 import socket
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.dynamo_proxy import DynamoProxy
 from tests.support.ports import free_port
-from tests.support.servers import RedisServer
+from tests.support.producer import Producer
+from tests.support.servers import DynamoServer, RedisServer
 from tests.support.table import Table
+from tests.support.worker_process import RunCommand, StartWorker
 
 pytestmark = pytest.mark.once
 
@@ -40,19 +44,25 @@ def refusal(done: "subprocess.CompletedProcess[str]") -> str:
         ("def broken(:", "mine:app", "importing 'mine' failed: SyntaxError"),
     ],
 )
-def test_a_bad_app_is_refused(run_command, tmp_path, source, target, message) -> None:
+def test_a_bad_app_is_refused(
+    run_command: RunCommand, tmp_path: Path, source: Any, target: Any, message: Any
+) -> None:
     (tmp_path / "mine.py").write_text(source)
     assert message in refusal(run_command("run", target))
 
 
-def test_an_app_may_be_an_attribute_of_an_attribute(start_worker, tmp_path, producer) -> None:
+def test_an_app_may_be_an_attribute_of_an_attribute(
+    start_worker: StartWorker, tmp_path: Path, producer: Producer
+) -> None:
     source = "from tests.apps import basic\nclass Apps:\n    ours = basic.app\n"
     (tmp_path / "mine.py").write_text(source)
     start_worker(app="mine:Apps.ours")
     assert producer.run("echo")["status"] == "succeeded"
 
 
-def test_a_redis_that_cannot_be_reached_is_waited_for_and_then_given_up(run_command) -> None:
+def test_a_redis_that_cannot_be_reached_is_waited_for_and_then_given_up(
+    run_command: RunCommand,
+) -> None:
     url = f"redis://someone:secret@127.0.0.1:{free_port()}/0"
     message = refusal(run_command("run", APP, redis_url=url, startup_timeout=0.5))
     assert "can't be reached" in message
@@ -61,7 +71,7 @@ def test_a_redis_that_cannot_be_reached_is_waited_for_and_then_given_up(run_comm
 
 
 def test_a_server_that_takes_connections_but_never_answers_is_named(
-    run_command, environment, dynamo_proxy
+    run_command: RunCommand, environment: dict[str, str], dynamo_proxy: DynamoProxy
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
@@ -73,7 +83,9 @@ def test_a_server_that_takes_connections_but_never_answers_is_named(
     assert message.startswith("DynamoDB's table 'config' did not answer; gave up after 1 s")
 
 
-def test_a_redis_that_comes_in_time_is_good_enough(start_worker, tmp_path, redis_binary) -> None:
+def test_a_redis_that_comes_in_time_is_good_enough(
+    start_worker: StartWorker, tmp_path: Path, redis_binary: str | None
+) -> None:
     server = RedisServer(tmp_path, binary=redis_binary)
     worker = start_worker(redis_url=server.url, ready=False)
     server.start()
@@ -84,20 +96,22 @@ def test_a_redis_that_comes_in_time_is_good_enough(start_worker, tmp_path, redis
         server.stop()
 
 
-def test_wrong_redis_credentials_are_refused_at_once(run_command, redis_server) -> None:
+def test_wrong_redis_credentials_are_refused_at_once(
+    run_command: RunCommand, redis_server: RedisServer
+) -> None:
     url = redis_server.url.replace("redis://", "redis://nobody:secret@")
     message = refusal(run_command("run", APP, redis_url=url, startup_timeout=30))
     assert "refuses these credentials" in message
     assert "secret" not in message
 
 
-def test_a_missing_table_is_refused(run_command) -> None:
+def test_a_missing_table_is_refused(run_command: RunCommand) -> None:
     message = refusal(run_command("run", APP, config_table="nowhere"))
     assert "'nowhere'" in message
     assert "worker config init" in message
 
 
-def test_another_key_name_is_refused(run_command, session_dynamo) -> None:
+def test_another_key_name_is_refused(run_command: RunCommand, session_dynamo: DynamoServer) -> None:
     table = Table(session_dynamo, name="other", key="name").create()
     message = refusal(run_command("run", APP, config_table="other"))
     assert "WORKER_CONFIG_KEY" in message
@@ -114,7 +128,7 @@ def test_another_key_name_is_refused(run_command, session_dynamo) -> None:
     ],
 )
 def test_an_unusable_dynamodb_is_refused(
-    environment: dict[str, Any], run_command, variables, message
+    environment: dict[str, Any], run_command: RunCommand, variables: Any, message: Any
 ) -> None:
     environment |= variables
     told = refusal(run_command("run", APP, startup_timeout=3))
@@ -132,7 +146,9 @@ def test_an_unusable_dynamodb_is_refused(
         ({"log_level": "LOUD"}, "WORKER_LOG_LEVEL"),
     ],
 )
-def test_a_setting_that_cannot_be_used_is_named(run_command, settings, message) -> None:
+def test_a_setting_that_cannot_be_used_is_named(
+    run_command: RunCommand, settings: Any, message: Any
+) -> None:
     told = refusal(run_command("run", APP, **settings))
     assert message in told
     assert "secret" not in told

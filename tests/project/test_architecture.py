@@ -25,6 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "runtime": {"errors"},
     "jobs": {"errors"},
+    "signatures": set(),  # for types only
     "app": {"errors", "jobs"},
     "settings": {"errors", "jobs"},
     # one room for each thing that is talked to, and one for what decides
@@ -33,7 +34,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "execution": {"errors", "runtime", "jobs", "app"},
     # what users open
     "connections": {"errors", "runtime", "settings", "broker", "config"},
-    "client": {"errors", "runtime", "jobs", "settings", "broker", "connections"},
+    "client": {"errors", "runtime", "jobs", "app", "settings", "broker", "connections"},
+    "sync_client": {"errors", "runtime", "jobs", "settings", "client"},
     # the worker process
     "process": {
         *("errors", "runtime", "jobs", "app", "settings"),
@@ -44,7 +46,7 @@ EVERYTHING = {*MAY_IMPORT}
 MAY_IMPORT |= {
     "demo": EVERYTHING,
     "cli": {*EVERYTHING, "demo"},
-    "__main__": {"cli"},
+    "__main__": {"cli", "runtime"},
     "__init__": EVERYTHING,  # for types only; at run time it imports a name when it is asked for
 }
 
@@ -155,7 +157,7 @@ def test_dynamodb_is_called_in_one_file() -> None:
 
 
 @pytest.mark.parametrize("module", FILES)
-def test_files_and_functions_stay_small(module) -> None:
+def test_files_and_functions_stay_small(module: str) -> None:
     assert len(FILES[module].read_text().splitlines()) <= 500
     for node in nodes(module):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -164,7 +166,7 @@ def test_files_and_functions_stay_small(module) -> None:
 
 
 @pytest.mark.parametrize("module", FILES)
-def test_every_file_says_what_it_is_for(module) -> None:
+def test_every_file_says_what_it_is_for(module: str) -> None:
     tree = ast.parse(FILES[module].read_text())
     assert ast.get_docstring(tree), module
 
@@ -189,7 +191,7 @@ def test_the_public_names_are_those_that_worker_exports() -> None:
 
 def test_no_other_name_passes_for_public() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'Broker'"):
-        _ = worker.Broker  # type: ignore[attr-defined]
+        _ = worker.Broker
 
 
 def test_every_error_of_ours_is_a_worker_error_and_stands_in_the_tree() -> None:

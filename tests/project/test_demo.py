@@ -13,6 +13,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,16 +36,23 @@ class Demo:
     workers have sessions of their own, and Valkey writes its title over its environment.
     """
 
-    def __init__(self, *flags: str, folder: Path, terminal: bool = False) -> None:
+    def __init__(
+        self,
+        *flags: str,
+        folder: Path,
+        terminal: bool = False,
+        cwd: Path = ROOT,
+        safe: bool = False,
+    ) -> None:
         self.mark = uuid.uuid4().hex
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("WORKER_", "AWS_"))}
         given = {MARK: self.mark, "TERM": "xterm", "COLUMNS": "80", "TMPDIR": str(folder)}
-        self.environment = {**kept, **given}
+        self.environment = {**kept, **given, **({"PYTHONSAFEPATH": "1"} if safe else {})}
         self.text = ""
         read, write = pty.openpty() if terminal else os.pipe()
         self.process = subprocess.Popen(
             [*COMMAND, *flags],
-            cwd=ROOT,
+            cwd=cwd,
             env=self.environment,
             stdout=write,
             stderr=write,
@@ -87,11 +95,11 @@ class Demo:
 
 
 @pytest.fixture
-def start_demo(tmp_path) -> Iterator[Callable[..., Demo]]:
+def start_demo(tmp_path: Path) -> Iterator[Callable[..., Demo]]:
     demos: list[Demo] = []
 
-    def start(*flags: str, terminal: bool = False) -> Demo:
-        demos.append(Demo(*flags, folder=tmp_path, terminal=terminal))
+    def start(*flags: str, **options: Any) -> Demo:
+        demos.append(Demo(*flags, folder=tmp_path, **options))
         return demos[-1]
 
     yield start
@@ -99,7 +107,9 @@ def start_demo(tmp_path) -> Iterator[Callable[..., Demo]]:
         demo.end()
 
 
-def test_it_delivers_reports_and_keeps_its_servers_for_the_commands_it_names(start_demo) -> None:
+def test_it_delivers_reports_and_keeps_its_servers_for_the_commands_it_names(
+    start_demo: Any,
+) -> None:
     demo = start_demo("--keep")
     demo.wait_for("worker result umbrella-0001")
     assert "\x1b" not in demo.text
@@ -134,7 +144,7 @@ def test_it_delivers_reports_and_keeps_its_servers_for_the_commands_it_names(sta
     assert demo.children() == []
 
 
-def test_ctrl_c_in_a_terminal_stops_it_half_way_and_leaves_no_process(start_demo) -> None:
+def test_ctrl_c_in_a_terminal_stops_it_half_way_and_leaves_no_process(start_demo: Any) -> None:
     demo = start_demo(terminal=True)
     demo.wait_for("failed attempts")
     assert len(demo.children()) >= 6
@@ -148,7 +158,9 @@ def test_ctrl_c_in_a_terminal_stops_it_half_way_and_leaves_no_process(start_demo
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGHUP, signal.SIGKILL])
-def test_it_leaves_no_process_when_it_ends_while_it_starts(start_demo, end, tmp_path) -> None:
+def test_it_leaves_no_process_when_it_ends_while_it_starts(
+    start_demo: Any, end: Any, tmp_path: Path
+) -> None:
     demo = start_demo()
     wait_until(lambda: any("valkey" in command for command in demo.children()))
     demo.process.send_signal(end)
@@ -157,7 +169,7 @@ def test_it_leaves_no_process_when_it_ends_while_it_starts(start_demo, end, tmp_
     assert end is signal.SIGKILL or list(tmp_path.iterdir()) == []
 
 
-def test_without_its_example_it_says_what_to_do(tmp_path) -> None:
+def test_without_its_example_it_says_what_to_do(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "worker", tmp_path / "worker")
     done = subprocess.run(
         COMMAND, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=30
@@ -165,3 +177,18 @@ def test_without_its_example_it_says_what_to_do(tmp_path) -> None:
     assert done.returncode == 1
     assert "clone the repository" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["worker.py", "worker/__init__.py", "moto.py", "aiohttp.py"])
+def test_no_file_of_the_current_folder_replaces_a_part_of_it(
+    start_demo: Any, tmp_path: Path, name: Any
+) -> None:
+    folder = tmp_path / "mine"
+    trap = folder / name
+    trap.parent.mkdir(parents=True)
+    trap.write_text(f"open({str(tmp_path / 'imported')!r}, 'w')\nraise SystemExit(7)\n")
+    demo = start_demo(cwd=folder, safe=True)
+    demo.wait_for("Workers   2 processes")
+    demo.process.send_signal(signal.SIGTERM)
+    assert demo.process.wait(20) == 130
+    assert not (tmp_path / "imported").exists()

@@ -20,6 +20,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from tests.support.ports import free_port
+from tests.support.worker_process import RunCommand, StartWorker
 from worker.cli import app
 from worker.demo.servers import process
 from worker.process.loading import load_app
@@ -53,7 +54,10 @@ def dockerfile() -> list[tuple[str, str]]:
 
 def words(service: dict[str, Any]) -> list[str]:
     """The command of a service of our image, the image's entry point included."""
-    return [*service.get("entrypoint", ["python", "-m", "worker"]), *service.get("command", [])]
+    return [
+        *service.get("entrypoint", ["python", "-P", "-m", "worker"]),
+        *service.get("command", []),
+    ]
 
 
 def health_test(service: dict[str, Any]) -> list[str]:
@@ -64,14 +68,14 @@ def health_test(service: dict[str, Any]) -> list[str]:
 # -- compose.yaml ------------------------------------------------------------------------------
 
 
-def test_compose_yaml_is_valid_against_the_compose_specification(services) -> None:
+def test_compose_yaml_is_valid_against_the_compose_specification(services: Any) -> None:
     text = (ROOT / "compose.yaml").read_text()
     assert set(PyCompose.from_yaml(text).service_names()) == set(services)
     with pytest.raises(ValueError, match="stop_grace_perod"):
         PyCompose.from_yaml(text.replace("stop_grace_period", "stop_grace_perod"))
 
 
-def test_it_has_valkey_dynamodb_a_one_shot_and_two_workers(services) -> None:
+def test_it_has_valkey_dynamodb_a_one_shot_and_two_workers(services: Any) -> None:
     assert services["worker"]["deploy"]["replicas"] == 2
     assert services["dynamodb"]["image"].startswith("amazon/dynamodb-local")
     command = services["valkey"]["command"]
@@ -79,14 +83,14 @@ def test_it_has_valkey_dynamodb_a_one_shot_and_two_workers(services) -> None:
     assert "restart" not in services["table"]
 
 
-def test_every_variable_in_it_is_a_setting(services) -> None:
+def test_every_variable_in_it_is_a_setting(services: Any) -> None:
     settings = {f"WORKER_{name.upper()}" for name in Settings.model_fields}
     named = {name for service in services.values() for name in service.get("environment", {})}
     assert named
     assert named <= settings | AWS_VARIABLES
 
 
-def test_every_worker_command_in_it_exists(services) -> None:
+def test_every_worker_command_in_it_exists(services: Any) -> None:
     known = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     ours = [service for service in services.values() if "build" in service]
     text = "\n".join(" ".join(words(service)) for service in ours)
@@ -97,18 +101,19 @@ def test_every_worker_command_in_it_exists(services) -> None:
     assert used <= set(known)
 
 
-def test_every_file_in_it_exists(services, monkeypatch) -> None:
+def test_every_file_in_it_exists(services: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     for service in services.values():
         if "build" in service:
             assert (ROOT / service["build"] / "Dockerfile").is_file()
     assert words(services["worker"])[-2:] == ["run", "examples.webhooks:app"]
     assert "deliver" in load_app("examples.webhooks:app").handlers
-    module = words(services["receiver"])[2]
+    receiver = words(services["receiver"])
+    module = receiver[receiver.index("-m") + 1]
     assert (ROOT / f"{module.replace('.', '/')}.py").is_file()
 
 
-def test_whatever_stays_up_is_watched_and_whatever_is_waited_for_exists(services) -> None:
+def test_whatever_stays_up_is_watched_and_whatever_is_waited_for_exists(services: Any) -> None:
     for name, service in services.items():
         if name != "table":
             assert health_test(service), name
@@ -120,7 +125,7 @@ def test_whatever_stays_up_is_watched_and_whatever_is_waited_for_exists(services
                 assert "restart" not in services[other]
 
 
-def test_it_holds_no_secret_and_opens_no_port(services) -> None:
+def test_it_holds_no_secret_and_opens_no_port(services: Any) -> None:
     for service in services.values():
         assert "ports" not in service
         environment = service.get("environment", {})
@@ -129,7 +134,7 @@ def test_it_holds_no_secret_and_opens_no_port(services) -> None:
         assert "@" not in environment.get("WORKER_REDIS_URL", "")
 
 
-def test_a_worker_has_time_to_drain_before_it_is_killed(services) -> None:
+def test_a_worker_has_time_to_drain_before_it_is_killed(services: Any) -> None:
     grace = float(services["worker"]["environment"]["WORKER_GRACE_PERIOD"])
     stop = parse_duration(services["worker"]["stop_grace_period"])
     # Its last writes and its leave may take five seconds each, with Redis away.
@@ -137,7 +142,7 @@ def test_a_worker_has_time_to_drain_before_it_is_killed(services) -> None:
 
 
 @pytest.fixture
-def receiver(services, environment, tmp_path) -> Iterator[int]:
+def receiver(services: Any, environment: dict[str, str], tmp_path: Path) -> Iterator[int]:
     """The receiver of compose.yaml, on a free port."""
     port = free_port()
     command = [sys.executable, *words(services["receiver"])[1:-1], str(port)]
@@ -146,10 +151,15 @@ def receiver(services, environment, tmp_path) -> Iterator[int]:
 
 
 def test_its_commands_deliver_a_webhook(
-    services, receiver, environment, start_worker, run_command, tmp_path
+    services: Any,
+    receiver: Any,
+    environment: dict[str, str],
+    start_worker: StartWorker,
+    run_command: RunCommand,
+    tmp_path: Path,
 ) -> None:
     shell, flags, script = words(services["table"])
-    script = script.replace("python -m", f"{sys.executable} -m")
+    script = script.replace("python -P", f"{sys.executable} -P")
     script = script.replace("http://receiver:8080", f"http://127.0.0.1:{receiver}")
     # The table is there already, as it is at a second `docker compose up`.
     subprocess.run([shell, flags, script], env=environment, cwd=tmp_path, check=True, timeout=60)
@@ -167,15 +177,15 @@ def test_its_commands_deliver_a_webhook(
 # -- Dockerfile --------------------------------------------------------------------------------
 
 
-def test_the_image_runs_one_process_as_nobody_and_stops_by_sigterm(dockerfile) -> None:
+def test_the_image_runs_one_process_as_nobody_and_stops_by_sigterm(dockerfile: Any) -> None:
     last = dict(dockerfile)
-    assert json.loads(last["ENTRYPOINT"]) == ["python", "-m", "worker"]
+    assert json.loads(last["ENTRYPOINT"]) == ["python", "-P", "-m", "worker"]
     assert json.loads(last["CMD"])[0] == "run"
     assert last["STOPSIGNAL"] == "SIGTERM"
     assert last["USER"].split(":")[0] not in ("root", "0")
 
 
-def test_the_image_is_slim_and_installs_what_requirements_txt_pins(dockerfile) -> None:
+def test_the_image_is_slim_and_installs_what_requirements_txt_pins(dockerfile: Any) -> None:
     bases = [rest for name, rest in dockerfile if name == "FROM"]
     assert all("-slim" in base for base in bases)
     installs = [
@@ -189,7 +199,7 @@ def test_the_image_is_slim_and_installs_what_requirements_txt_pins(dockerfile) -
     assert not any("uv" in rest for name, rest in dockerfile[final:] if name == "RUN")
 
 
-def test_what_the_image_copies_is_there_and_not_ignored(dockerfile) -> None:
+def test_what_the_image_copies_is_there_and_not_ignored(dockerfile: Any) -> None:
     ignore = (ROOT / ".dockerignore").read_text().split()
     copies = [rest.split() for name, rest in dockerfile if name == "COPY" and "--from" not in rest]
     assert copies

@@ -2,16 +2,19 @@
 
 import json
 import signal
+from typing import Any
 
 from tests.support import kinds
-from tests.support.producer import dead_bytes, job
+from tests.support.producer import Producer, dead_bytes, job
+from tests.support.table import Table
 from tests.support.waiting import wait_until
+from tests.support.worker_process import StartWorker
 
 APP = "tests.apps.leaky:app"
 
 
 def test_each_kind_of_job_ends_exactly_once_in_its_final_state(
-    start_worker, r, producer, table
+    start_worker: StartWorker, r: Any, producer: Producer, table: Table
 ) -> None:
     kinds.fill(table, "secret")
     jobs = kinds.jobs("payload")
@@ -47,19 +50,19 @@ def test_each_kind_of_job_ends_exactly_once_in_its_final_state(
     assert all(r.pttl(f"{{jobs}}:result:{id}") > 0 for id in jobs)
 
 
-def id_of(entry: dict) -> str | None:
+def id_of(entry: dict[str, Any]) -> str | None:
     """The id of a buried job where it can be read: the jobs of this test begin with it."""
     text = dead_bytes(entry).decode()
     return text.split('"')[3] if text.startswith('{"id":') and text.count('"') > 3 else None
 
 
-def said(raw: bytes) -> dict:
+def said(raw: bytes) -> dict[str, Any]:
     """What a job says, but for what the workers keep."""
     return {k: v for k, v in json.loads(raw).items() if k not in ("attempts", "crashes")}
 
 
 def test_two_jobs_with_one_id_both_run_and_the_later_result_replaces_the_earlier(
-    start_worker, r, producer
+    start_worker: StartWorker, r: Any, producer: Producer
 ) -> None:
     start_worker(app="tests.apps.promises:app")
     raw = job("count", "same", id="same")
@@ -71,7 +74,7 @@ def test_two_jobs_with_one_id_both_run_and_the_later_result_replaces_the_earlier
 
 
 def test_a_burst_ends_once_nothing_is_left_and_loses_nothing_to_a_killed_neighbour(
-    start_worker, r, producer
+    start_worker: StartWorker, r: Any, producer: Producer
 ) -> None:
     ids = [f"{number}" for number in range(100)]
     r.lpush("jobs", *(job("count_slowly", id, id=id) for id in ids))

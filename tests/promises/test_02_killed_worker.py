@@ -4,18 +4,19 @@ import json
 import signal
 import time
 
-from tests.support.producer import job
-from tests.support.waiting import wait_until
+import redis
+
+from tests.support.producer import Producer, job
+from tests.support.waiting import tolerance, wait_until
+from tests.support.worker_process import Shared, StartWorker
 
 APP = "tests.apps.promises:app"
 LEASE = 1.0
 SETTINGS = {"lease": LEASE}
-# What a busy machine may add to what is promised.
-TOLERANCE = 1.0
 
 
 def test_a_killed_workers_jobs_come_back_in_time_at_the_front_with_one_more_crash(
-    start_worker, r, producer
+    start_worker: StartWorker, r: redis.Redis, producer: Producer
 ) -> None:
     busy = start_worker(app=APP, lease=LEASE, concurrency=1)
     producer.push("nap", 60, id="keeps-busy")
@@ -29,7 +30,7 @@ def test_a_killed_workers_jobs_come_back_in_time_at_the_front_with_one_more_cras
     victim.signal(signal.SIGKILL)
     killed = time.monotonic()
     wait_until(lambda: r.llen("jobs") == 4)
-    assert time.monotonic() - killed < LEASE + LEASE / 3 + TOLERANCE
+    assert time.monotonic() - killed < LEASE + LEASE / 3 + tolerance()
 
     back = [json.loads(raw) for raw in reversed(r.lrange("jobs", 0, -1))]
     assert [fields["id"] for fields in back] == ["a", "b", "c", "later"]
@@ -43,7 +44,9 @@ def test_a_killed_workers_jobs_come_back_in_time_at_the_front_with_one_more_cras
     assert "is dead" in busy.log
 
 
-def test_a_killed_workers_jobs_run_again(start_worker, r, producer) -> None:
+def test_a_killed_workers_jobs_run_again(
+    start_worker: StartWorker, r: redis.Redis, producer: Producer
+) -> None:
     victim = start_worker(app=APP, lease=LEASE)
     for number in range(20):
         producer.push("wait_first", "/never", id=f"{number}")
@@ -57,7 +60,9 @@ def test_a_killed_workers_jobs_run_again(start_worker, r, producer) -> None:
     assert producer.dead() == []
 
 
-def test_a_poison_job_is_buried_and_the_innocent_beside_it_succeed(start_worker, producer) -> None:
+def test_a_poison_job_is_buried_and_the_innocent_beside_it_succeed(
+    start_worker: StartWorker, producer: Producer
+) -> None:
     for number in range(10):
         producer.push("echo", id=f"before-{number}")
     producer.push("poison", id="poison")
@@ -66,8 +71,8 @@ def test_a_poison_job_is_buried_and_the_innocent_beside_it_succeed(start_worker,
     deaths = 0
     while not producer.dead():
         worker = start_worker(app=APP, lease=0.5, concurrency=20)
-        wait_until(lambda w=worker: producer.dead() or w.process.poll() is not None)
-        deaths += worker.process.poll() == -signal.SIGKILL
+        wait_until(lambda w=worker: producer.dead() or w.exit_code is not None)
+        deaths += worker.exit_code == -signal.SIGKILL
         assert deaths <= 3
     producer.wait_idle()
     assert deaths == 3
@@ -80,7 +85,9 @@ def test_a_poison_job_is_buried_and_the_innocent_beside_it_succeed(start_worker,
     assert {producer.result(name)["status"] for name in names} == {"succeeded"}
 
 
-def test_how_often_a_job_may_crash_is_a_setting(start_worker, producer) -> None:
+def test_how_often_a_job_may_crash_is_a_setting(
+    start_worker: StartWorker, producer: Producer
+) -> None:
     producer.push("poison", id="poison")
     assert start_worker(app=APP, lease=0.5, ready=False, max_crashes=1).wait() == -signal.SIGKILL
     start_worker(app=APP, lease=0.5, max_crashes=1)
@@ -88,7 +95,7 @@ def test_how_often_a_job_may_crash_is_a_setting(start_worker, producer) -> None:
 
 
 def test_a_job_one_crash_short_of_burial_runs_while_its_worker_holds_nothing_else(
-    start_worker, producer
+    start_worker: StartWorker, producer: Producer
 ) -> None:
     for number in range(20):
         producer.push("nap", 0.4, id=f"before-{number}")
@@ -101,7 +108,7 @@ def test_a_job_one_crash_short_of_burial_runs_while_its_worker_holds_nothing_els
     assert producer.dead() == []
 
 
-def test_an_undecodable_entry_does_not_stop_the_recovery_of_the_others(shared) -> None:
+def test_an_undecodable_entry_does_not_stop_the_recovery_of_the_others(shared: Shared) -> None:
     r, producer = shared.r, shared.producer
     garbage = [b"\xff\xfe{", b"[]", b"", b'{"id":"half', b'{"id":"no-handler"}']
     with r.pipeline() as together:
@@ -117,7 +124,7 @@ def test_an_undecodable_entry_does_not_stop_the_recovery_of_the_others(shared) -
     wait_until(lambda: r.zscore("{jobs}:workers", "ghost") is None)
 
 
-def test_an_active_list_without_any_lease_is_found_too(shared) -> None:
+def test_an_active_list_without_any_lease_is_found_too(shared: Shared) -> None:
     r, producer = shared.r, shared.producer
     r.lpush("{jobs}:active:nobody", job("echo", id="1"), job("echo", id="2"))
     assert (
@@ -126,7 +133,9 @@ def test_an_active_list_without_any_lease_is_found_too(shared) -> None:
     producer.wait_idle()
 
 
-def test_two_recoverers_at_once_bring_each_job_back_once(start_worker, r, producer) -> None:
+def test_two_recoverers_at_once_bring_each_job_back_once(
+    start_worker: StartWorker, r: redis.Redis, producer: Producer
+) -> None:
     ids = [f"{number}" for number in range(400)]
     r.lpush("{jobs}:active:ghost", *(job("count", id, id=id) for id in ids))
     for _ in range(2):
@@ -138,7 +147,7 @@ def test_two_recoverers_at_once_bring_each_job_back_once(start_worker, r, produc
 
 
 def test_a_job_that_always_blocks_the_loop_for_longer_than_the_lease_ends_as_crashed(
-    start_worker, r, producer
+    start_worker: StartWorker, r: redis.Redis, producer: Producer
 ) -> None:
     for _ in range(2):
         start_worker(app=APP, lease=0.5, max_crashes=2, ready=False)

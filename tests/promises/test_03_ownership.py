@@ -4,13 +4,18 @@ import asyncio
 import json
 import signal
 from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
+import redis
 import redis.asyncio
 
-from tests.support.producer import job
+from tests.support.producer import Producer, job
 from tests.support.redis_proxy import RedisProxy
+from tests.support.servers import RedisServer
 from tests.support.waiting import wait_until
+from tests.support.worker_process import StartWorker
 from worker.broker.queue import Queue
 from worker.errors import Reject
 from worker.jobs.clock import RedisClock
@@ -23,12 +28,12 @@ APP = "tests.apps.promises:app"
 LEASE = 1.0
 
 
-def worker_ids(r) -> set[str]:
+def worker_ids(r: Any) -> set[str]:
     return set(r.zrange("{jobs}:workers", 0, -1))
 
 
 def test_a_worker_stopped_for_longer_than_its_lease_loses_its_jobs_and_goes_on(
-    start_worker, r, producer, tmp_path
+    start_worker: StartWorker, r: Any, producer: Producer, tmp_path: Path
 ) -> None:
     told = r.pubsub()
     told.subscribe("{jobs}:result:ends", "{jobs}:result:hangs")
@@ -67,7 +72,11 @@ def test_a_worker_stopped_for_longer_than_its_lease_loses_its_jobs_and_goes_on(
 
 
 def test_what_a_partitioned_worker_sends_too_late_is_refused(
-    start_worker, r, producer, redis_server, tmp_path
+    start_worker: StartWorker,
+    r: Any,
+    producer: Producer,
+    redis_server: RedisServer,
+    tmp_path: Path,
 ) -> None:
     with RedisProxy(redis_server.port) as proxy:
         apart = start_worker(app=APP, lease=LEASE, redis_url=proxy.url)
@@ -90,7 +99,7 @@ def test_what_a_partitioned_worker_sends_too_late_is_refused(
 # -- the same, in Redis alone ----------------------------------------------------------------------
 
 
-def on_queue(r, work: Callable[[redis.asyncio.Redis], Awaitable[None]]) -> None:
+def on_queue(r: Any, work: Callable[[redis.asyncio.Redis], Awaitable[None]]) -> None:
     port = r.connection_pool.connection_kwargs["port"]
 
     async def run() -> None:
@@ -104,7 +113,7 @@ def queue_of(client: redis.asyncio.Redis, worker: str) -> Queue:
     return Queue(client, "jobs", worker, RedisClock())
 
 
-def test_a_claim_without_a_live_lease_is_refused(r, producer) -> None:
+def test_a_claim_without_a_live_lease_is_refused(r: Any, producer: Producer) -> None:
     async def work(client: redis.asyncio.Redis) -> None:
         queue = queue_of(client, "w")
         producer.push("echo", id="1")
@@ -136,7 +145,9 @@ def outcomes(raw: bytes) -> dict[str, Outcome]:
 
 
 @pytest.mark.parametrize("what", ["result", "retry", "burial", "giving back"])
-def test_nothing_is_recorded_for_a_job_that_was_given_back(r, producer, what) -> None:
+def test_nothing_is_recorded_for_a_job_that_was_given_back(
+    r: Any, producer: Producer, what: Any
+) -> None:
     async def work(client: redis.asyncio.Redis) -> None:
         slow, quick = queue_of(client, "slow"), queue_of(client, "quick")
         producer.push("echo", id="1")
@@ -162,7 +173,7 @@ def test_nothing_is_recorded_for_a_job_that_was_given_back(r, producer, what) ->
     on_queue(r, work)
 
 
-def test_a_living_workers_jobs_are_not_recovered(r, producer) -> None:
+def test_a_living_workers_jobs_are_not_recovered(r: Any, producer: Producer) -> None:
     async def work(client: redis.asyncio.Redis) -> None:
         living, other = queue_of(client, "living"), queue_of(client, "other")
         raw = producer.push_raw(job("echo", id="1")).encode()

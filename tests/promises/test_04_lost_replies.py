@@ -2,13 +2,16 @@
 
 import asyncio
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import redis
 
 from tests.support.producer import Producer, job
 from tests.support.redis_proxy import RedisProxy
+from tests.support.servers import RedisServer
 from tests.support.waiting import wait_until
+from tests.support.worker_process import StartWorker
 from worker import Client, Settings
 from worker.broker import scripts
 
@@ -19,12 +22,12 @@ LEAVE = scripts.deregister._digest.encode()
 
 
 @pytest.fixture
-def proxy(redis_server) -> Iterator[RedisProxy]:
+def proxy(redis_server: RedisServer) -> Iterator[RedisProxy]:
     with RedisProxy(redis_server.port) as proxy:
         yield proxy
 
 
-def blocked(r) -> bool:
+def blocked(r: Any) -> bool:
     """Whether a worker waits in a blocking read."""
     return r.info("clients")["blocked_clients"] > 0
 
@@ -37,7 +40,9 @@ def assert_each_ran_once(producer: Producer, ids: list[str]) -> None:
     assert producer.dead() == []
 
 
-def test_jobs_whose_claim_was_never_heard_of_run_once(start_worker, r, producer, proxy) -> None:
+def test_jobs_whose_claim_was_never_heard_of_run_once(
+    start_worker: StartWorker, r: Any, producer: Producer, proxy: RedisProxy
+) -> None:
     ids = [f"claim-{number}" for number in range(50)]
     r.lpush("jobs", *(job("count", id, id=id) for id in ids))
     lost = proxy.lose_next_reply(EXCHANGE, reply=b'"claim-')
@@ -48,7 +53,7 @@ def test_jobs_whose_claim_was_never_heard_of_run_once(start_worker, r, producer,
 
 
 def test_a_job_whose_blocking_read_was_never_heard_of_runs_once(
-    start_worker, r, producer, proxy
+    start_worker: StartWorker, r: Any, producer: Producer, proxy: RedisProxy
 ) -> None:
     lost = proxy.lose_next_reply(b"BLMOVE", reply=b'"blmove"')
     start_worker(app=APP, redis_url=proxy.url)
@@ -59,7 +64,7 @@ def test_a_job_whose_blocking_read_was_never_heard_of_runs_once(
 
 
 def test_jobs_whose_settling_was_never_heard_of_run_once_and_are_told_once(
-    start_worker, r, producer, proxy
+    start_worker: StartWorker, r: Any, producer: Producer, proxy: RedisProxy
 ) -> None:
     ids = [f"settle-{number}" for number in range(30)]
     told = r.pubsub()
@@ -76,7 +81,7 @@ def test_jobs_whose_settling_was_never_heard_of_run_once_and_are_told_once(
 
 
 def test_a_retry_or_burial_that_was_never_heard_of_happens_once(
-    start_worker, producer, proxy
+    start_worker: StartWorker, producer: Producer, proxy: RedisProxy
 ) -> None:
     start_worker(app="tests.apps.basic:app", redis_url=proxy.url, backoff_base=0.01)
     lost = [proxy.lose_next_reply(b"bury"), proxy.lose_next_reply(b"later")]
@@ -92,7 +97,7 @@ def test_a_retry_or_burial_that_was_never_heard_of_happens_once(
 
 
 def test_a_lease_taken_without_our_hearing_of_it_costs_nothing(
-    start_worker, r, producer, proxy
+    start_worker: StartWorker, r: Any, producer: Producer, proxy: RedisProxy
 ) -> None:
     lost = proxy.lose_next_reply(REGISTER)
     start_worker(app=APP, redis_url=proxy.url)
@@ -102,7 +107,9 @@ def test_a_lease_taken_without_our_hearing_of_it_costs_nothing(
     assert r.zcard("{jobs}:workers") == 1
 
 
-def test_a_leave_that_was_never_heard_of_is_repeated(start_worker, r, producer, proxy) -> None:
+def test_a_leave_that_was_never_heard_of_is_repeated(
+    start_worker: StartWorker, r: Any, producer: Producer, proxy: RedisProxy
+) -> None:
     worker = start_worker(app=APP, redis_url=proxy.url, grace_period=0)
     raw = producer.push_raw(job("nap", 60, id="1"))
     wait_until(producer.active)
@@ -113,7 +120,9 @@ def test_a_leave_that_was_never_heard_of_is_repeated(start_worker, r, producer, 
     assert r.zcard("{jobs}:workers") == 0
 
 
-def test_replies_swallowed_for_a_while_strand_nothing(start_worker, r, producer, proxy) -> None:
+def test_replies_swallowed_for_a_while_strand_nothing(
+    start_worker: StartWorker, r: Any, producer: Producer, proxy: RedisProxy
+) -> None:
     ids = [f"{number}" for number in range(200)]
     start_worker(app=APP, redis_url=proxy.url, concurrency=10)
     wait_until(lambda: blocked(r))
@@ -127,7 +136,9 @@ def test_replies_swallowed_for_a_while_strand_nothing(start_worker, r, producer,
     producer.wait_idle()
 
 
-def test_connections_reset_under_load_strand_nothing(start_worker, r, producer, proxy) -> None:
+def test_connections_reset_under_load_strand_nothing(
+    start_worker: StartWorker, r: Any, producer: Producer, proxy: RedisProxy
+) -> None:
     ids = [f"{number}" for number in range(500)]
     start_worker(app=APP, redis_url=proxy.url, concurrency=10)
     r.lpush("jobs", *(job("nap", 0.01, id=id) for id in ids))
@@ -141,14 +152,16 @@ def test_connections_reset_under_load_strand_nothing(start_worker, r, producer, 
 
 
 @pytest.mark.parametrize("many", [False, True])
-def test_an_enqueue_whose_reply_is_lost_raises_and_is_not_doubled(r, proxy, many) -> None:
+def test_an_enqueue_whose_reply_is_lost_raises_and_is_not_doubled(
+    r: Any, proxy: RedisProxy, many: Any
+) -> None:
     lost = proxy.lose_next_reply(b"the-payload", reply=b":")
 
     async def produce() -> None:
         async with Client(Settings(redis_url=proxy.url)) as client:
             job = {"handler": "echo", "payload": "the-payload"}
             with pytest.raises(redis.ConnectionError):
-                await (client.enqueue_many([job]) if many else client.enqueue(**job))
+                await (client.enqueue_many([job]) if many else client.enqueue(**job))  # type: ignore[call-overload]
             assert await client.enqueue("echo", "the-next")
 
     asyncio.run(produce())
@@ -156,7 +169,9 @@ def test_an_enqueue_whose_reply_is_lost_raises_and_is_not_doubled(r, proxy, many
     assert r.llen("jobs") == 2
 
 
-def test_an_enqueue_that_gets_no_answer_at_all_raises_and_is_not_doubled(r, proxy) -> None:
+def test_an_enqueue_that_gets_no_answer_at_all_raises_and_is_not_doubled(
+    r: Any, proxy: RedisProxy
+) -> None:
     async def produce() -> None:
         async with Client(Settings(redis_url=proxy.url)) as client:
             await client.enqueue("echo", "warm")

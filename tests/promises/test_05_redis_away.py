@@ -5,20 +5,19 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
-import redis
 
 from tests.support.producer import Producer, job
 from tests.support.redis_proxy import RedisProxy
-from tests.support.servers import RedisServer
+from tests.support.servers import DynamoServer, RedisServer
 from tests.support.table import Table
-from tests.support.waiting import wait_until
-from tests.support.worker_process import Worker, serving, worker_environment
+from tests.support.waiting import tolerance, wait_until
+from tests.support.worker_process import StartWorker, Worker, serving, worker_environment
 
 APP = "tests.apps.promises:app"
 RESUMES = 2.0
-TOLERANCE = 1.0
 
 
 @dataclass
@@ -27,7 +26,7 @@ class World:
 
     server: RedisServer
     proxy: RedisProxy
-    r: redis.Redis
+    r: Any
     ending: ExitStack
 
     @property
@@ -45,13 +44,15 @@ def a_world(folder: Path, binary: str | None) -> Iterator[World]:
 
 
 @pytest.fixture
-def world(tmp_path, redis_binary) -> Iterator[World]:
+def world(tmp_path: Path, redis_binary: str | None) -> Iterator[World]:
     with a_world(tmp_path, redis_binary) as world:
         yield world
 
 
 @pytest.fixture(scope="module")
-def standing(session_dynamo, redis_binary, tmp_path_factory) -> Iterator[tuple[World, Worker]]:
+def standing(
+    session_dynamo: DynamoServer, redis_binary: str | None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[World, Worker]]:
     """A world that always comes back, and a worker that outlives it all."""
     folder = tmp_path_factory.mktemp("standing")
     with a_world(folder, redis_binary) as world:
@@ -175,7 +176,7 @@ def clients_paused(world: World) -> Iterator[None]:
 # -- what the worker promises ----------------------------------------------------------------------
 
 
-def lines(worker) -> tuple[int, int]:
+def lines(worker: Any) -> tuple[int, int]:
     """How often the log says that Redis went and returned."""
     return worker.log.count("Redis is away:"), worker.log.count("Redis is back after")
 
@@ -194,7 +195,7 @@ def lines(worker) -> tuple[int, int]:
     ],
 )
 def test_handlers_finish_and_are_recorded_once_and_claiming_resumes(
-    standing, tmp_path, way: Way, told: int | None
+    standing: Any, tmp_path: Path, way: Way, told: int | None
 ) -> None:
     world, worker = standing
     outlive(world, worker, tmp_path / "notes", way, told)
@@ -202,7 +203,7 @@ def test_handlers_finish_and_are_recorded_once_and_claiming_resumes(
 
 @pytest.mark.parametrize("way", [failed_over, loading])
 def test_they_do_so_on_another_redis_and_on_one_that_is_slow_to_load(
-    start_worker, world, tmp_path, way: Way
+    start_worker: StartWorker, world: Any, tmp_path: Path, way: Way
 ) -> None:
     worker = start_worker(app=APP, redis_url=world.proxy.url)
     outlive(world, worker, tmp_path / "notes", way, 1)
@@ -224,7 +225,7 @@ def outlive(world: World, worker: Worker, notes: Path, way: Way, told: int | Non
     resumed = time.monotonic() - back
     for id in names:
         assert (producer.result(id)["status"], producer.result(id)["attempts"]) == ("succeeded", 1)
-    assert resumed < RESUMES + TOLERANCE
+    assert resumed < RESUMES + tolerance()
     producer.wait_idle()
     assert notes.read_text().count("begins") == 3
     assert producer.dead() == []
@@ -236,7 +237,9 @@ def outlive(world: World, worker: Worker, notes: Path, way: Way, told: int | Non
 
 
 @pytest.mark.parametrize("way", ["FLUSHALL", "restart"])
-def test_a_redis_with_an_empty_memory_needs_no_restart_of_workers(start_worker, world, way) -> None:
+def test_a_redis_with_an_empty_memory_needs_no_restart_of_workers(
+    start_worker: StartWorker, world: Any, way: Any
+) -> None:
     r, producer = world.r, world.producer
     world.r.config_set("appendonly", "no")
     worker = start_worker(app=APP, redis_url=world.proxy.url)
@@ -253,14 +256,14 @@ def test_a_redis_with_an_empty_memory_needs_no_restart_of_workers(start_worker, 
     back = time.monotonic()
     producer.push("echo", id="new")
     assert producer.result("new")["status"] == "succeeded"
-    assert time.monotonic() - back < RESUMES + TOLERANCE
+    assert time.monotonic() - back < RESUMES + tolerance()
     wait_until(lambda: "no longer this worker's" in worker.log)
     producer.wait_idle()
     assert r.zcard("{jobs}:workers") == 1
 
 
 def test_what_redis_does_while_its_memory_is_full_costs_no_lease(
-    start_worker, world, tmp_path
+    start_worker: StartWorker, world: Any, tmp_path: Path
 ) -> None:
     """Leases go on, so that nobody takes over what a living worker waits to record."""
     r, producer = world.r, world.producer
@@ -280,7 +283,7 @@ def test_what_redis_does_while_its_memory_is_full_costs_no_lease(
 
 
 def test_a_worker_that_has_its_hands_full_tells_of_each_outage_and_return(
-    start_worker, world
+    start_worker: StartWorker, world: Any
 ) -> None:
     worker = start_worker(app=APP, redis_url=world.proxy.url, concurrency=1, lease=1)
     world.producer.push("nap", 60, id="long")
@@ -292,7 +295,9 @@ def test_a_worker_that_has_its_hands_full_tells_of_each_outage_and_return(
     assert lines(worker) == (2, 2)
 
 
-def test_a_worker_told_to_stop_while_redis_is_away_still_goes(start_worker, world) -> None:
+def test_a_worker_told_to_stop_while_redis_is_away_still_goes(
+    start_worker: StartWorker, world: Any
+) -> None:
     worker = start_worker(app=APP, redis_url=world.proxy.url, grace_period=0.5, lease=2)
     raw = world.producer.push_raw(job("nap", 60, id="a"))
     wait_until(world.producer.active)

@@ -5,9 +5,12 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+import redis
 
-from tests.support.producer import job
-from tests.support.waiting import wait_until
+from tests.support.producer import Producer, job
+from tests.support.table import Table
+from tests.support.waiting import tolerance, wait_until
+from tests.support.worker_process import StartWorker
 
 pytestmark = pytest.mark.once
 
@@ -15,24 +18,23 @@ APP = "tests.apps.promises:app"
 LIMIT = 0.3
 # How long a cancelled handler has to clean up before it is given up.
 CLEAN_UP = 3.0
-TOLERANCE = 2.0
 
 
 @pytest.fixture
-def notes(tmp_path) -> Path:
+def notes(tmp_path: Path) -> Path:
     notes = tmp_path / "notes"
     notes.touch()
     return notes
 
 
 def test_an_async_handler_over_its_limit_is_cancelled_and_has_failed_an_attempt(
-    start_worker, producer, notes
+    start_worker: StartWorker, producer: Producer, notes: Path
 ) -> None:
     start_worker(app=APP, timeout=LIMIT, max_attempts=2, backoff_base=0)
     producer.push("tidy", str(notes), id="1")
     began = time.monotonic()
     found = producer.result("1")
-    assert 2 * LIMIT < time.monotonic() - began < 2 * LIMIT + 1 + TOLERANCE
+    assert 2 * LIMIT < time.monotonic() - began < 2 * LIMIT + 1 + tolerance()
     assert (found["status"], found["attempts"]) == ("failed", 2)
     assert found["error"] == {
         "type": "Timeout",
@@ -43,7 +45,9 @@ def test_an_async_handler_over_its_limit_is_cancelled_and_has_failed_an_attempt(
     assert [entry["reason"] for entry in producer.dead()] == ["failed"]
 
 
-def test_the_limit_in_the_config_is_the_one_that_holds(start_worker, producer, table) -> None:
+def test_the_limit_in_the_config_is_the_one_that_holds(
+    start_worker: StartWorker, producer: Producer, table: Table
+) -> None:
     table.put("brief", policy={"timeout": Decimal("0.2"), "max_attempts": 1})
     start_worker(app=APP)
     producer.push("nap", 60, id="brief", config="brief")
@@ -52,7 +56,9 @@ def test_the_limit_in_the_config_is_the_one_that_holds(start_worker, producer, t
     assert producer.result("long")["status"] == "succeeded"
 
 
-def test_what_a_handler_returns_after_its_time_is_dropped(start_worker, producer) -> None:
+def test_what_a_handler_returns_after_its_time_is_dropped(
+    start_worker: StartWorker, producer: Producer
+) -> None:
     start_worker(app=APP, timeout=LIMIT, max_attempts=1)
     producer.push("slow_to_leave", 0.3, id="1")
     found = producer.result("1")
@@ -60,7 +66,7 @@ def test_what_a_handler_returns_after_its_time_is_dropped(start_worker, producer
 
 
 def test_a_handler_that_swallows_cancellation_is_reported_and_does_not_hold_the_exit(
-    start_worker, producer, notes
+    start_worker: StartWorker, producer: Producer, notes: Path
 ) -> None:
     worker = start_worker(app=APP, timeout=LIMIT, max_attempts=1, concurrency=1)
     producer.push("stubborn", str(notes), id="1")
@@ -68,7 +74,7 @@ def test_a_handler_that_swallows_cancellation_is_reported_and_does_not_hold_the_
     began = time.monotonic()
     assert producer.result("1")["error"]["type"] == "Timeout"
     assert producer.result("next")["status"] == "succeeded"
-    assert time.monotonic() - began < LIMIT + CLEAN_UP + TOLERANCE
+    assert time.monotonic() - began < LIMIT + CLEAN_UP + tolerance()
     assert "Job '1' ('stubborn')" in worker.log
     assert "its handler swallows cancellation" in worker.log
     Path(f"{notes}.end").touch()
@@ -81,24 +87,24 @@ def test_a_handler_that_swallows_cancellation_is_reported_and_does_not_hold_the_
     producer.result("2")
     leaving = time.monotonic()
     assert worker.stop() == 0
-    assert time.monotonic() - leaving < 1 + TOLERANCE
+    assert time.monotonic() - leaving < 1 + tolerance()
 
 
 def test_a_handler_that_swallows_cancellation_on_a_deploy_is_given_back(
-    start_worker, r, producer, notes
+    start_worker: StartWorker, r: redis.Redis, producer: Producer, notes: Path
 ) -> None:
     worker = start_worker(app=APP, grace_period=0.2)
     raw = producer.push_raw(job("stubborn", str(notes), id="1"))
     wait_until(lambda: "begins" in notes.read_text())
     leaving = time.monotonic()
     assert worker.stop() == 0
-    assert time.monotonic() - leaving < 0.2 + CLEAN_UP + 1 + TOLERANCE
+    assert time.monotonic() - leaving < 0.2 + CLEAN_UP + 1 + tolerance()
     assert r.lrange("jobs", 0, -1) == [raw]
     assert set(r.keys()) == {"jobs"}
 
 
 def test_a_sync_handler_over_its_limit_is_abandoned_and_starves_nobody(
-    start_worker, producer, notes
+    start_worker: StartWorker, producer: Producer, notes: Path
 ) -> None:
     worker = start_worker(app=APP, timeout=LIMIT, max_attempts=1, concurrency=2)
     for number in range(6):
@@ -106,7 +112,7 @@ def test_a_sync_handler_over_its_limit_is_abandoned_and_starves_nobody(
     producer.push("in_thread", {"file": str(notes), "seconds": 0}, id="next")
     began = time.monotonic()
     assert producer.result("next")["status"] == "succeeded"
-    assert time.monotonic() - began < 3 * LIMIT + TOLERANCE
+    assert time.monotonic() - began < 3 * LIMIT + tolerance()
     for number in range(6):
         assert producer.result(f"{number}")["error"]["type"] == "Timeout"
     assert "Threads left behind: 6" in worker.log
@@ -121,5 +127,5 @@ def test_a_sync_handler_over_its_limit_is_abandoned_and_starves_nobody(
     assert worker.log.count("Threads left behind: 1.") == 2
     leaving = time.monotonic()
     assert worker.stop() == 0
-    assert time.monotonic() - leaving < 1 + TOLERANCE
+    assert time.monotonic() - leaving < 1 + tolerance()
     assert producer.active() == []

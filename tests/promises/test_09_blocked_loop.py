@@ -4,8 +4,11 @@ import signal
 import time
 
 import pytest
+import redis
 
+from tests.support.producer import Producer
 from tests.support.waiting import wait_until
+from tests.support.worker_process import StartWorker
 
 pytestmark = pytest.mark.once
 
@@ -15,7 +18,7 @@ COST = "That has cost the lease"
 
 
 def test_the_log_names_the_job_and_shows_the_stack_and_once_more_when_the_lease_is_lost(
-    start_worker, r, producer
+    start_worker: StartWorker, r: redis.Redis, producer: Producer
 ) -> None:
     worker = start_worker(app=APP, lease=1.6)
     producer.push("block", 2.4, id="the-culprit")
@@ -30,7 +33,9 @@ def test_the_log_names_the_job_and_shows_the_stack_and_once_more_when_the_lease_
     assert worker.log.count(BLOCKED) == 2
 
 
-def test_a_loop_that_is_blocked_for_less_than_a_second_is_not_told(start_worker, producer) -> None:
+def test_a_loop_that_is_blocked_for_less_than_a_second_is_not_told(
+    start_worker: StartWorker, producer: Producer
+) -> None:
     worker = start_worker(app=APP)
     for number in range(4):
         producer.push("block", 0.4, id=f"{number}")
@@ -38,7 +43,9 @@ def test_a_loop_that_is_blocked_for_less_than_a_second_is_not_told(start_worker,
     assert BLOCKED not in worker.log
 
 
-def test_a_process_that_stood_still_is_not_taken_for_a_blocked_loop(start_worker, producer) -> None:
+def test_a_process_that_stood_still_is_not_taken_for_a_blocked_loop(
+    start_worker: StartWorker, producer: Producer
+) -> None:
     worker = start_worker(app=APP)
     worker.signal(signal.SIGSTOP)
     stopped = time.monotonic()
@@ -50,7 +57,7 @@ def test_a_process_that_stood_still_is_not_taken_for_a_blocked_loop(start_worker
 
 
 def test_others_take_over_what_a_blocked_worker_holds_and_their_results_stand(
-    start_worker, producer
+    start_worker: StartWorker, producer: Producer
 ) -> None:
     workers = [start_worker(app=APP, lease=1) for _ in range(2)]
     producer.push("block_first", 4, id="blocks")

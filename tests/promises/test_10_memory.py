@@ -3,19 +3,27 @@
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+import redis
 
-from tests.support.producer import job
+from tests.support.dynamo_proxy import DynamoProxy
+from tests.support.producer import Producer, job
 from tests.support.redis_proxy import RedisProxy
+from tests.support.servers import RedisServer
+from tests.support.table import Table
 from tests.support.waiting import wait_until
+from tests.support.worker_process import StartWorker
 
 pytestmark = pytest.mark.once
 
 APP = "tests.apps.promises:app"
 
 
-def test_no_more_is_claimed_than_runs(start_worker, r, producer) -> None:
+def test_no_more_is_claimed_than_runs(
+    start_worker: StartWorker, r: redis.Redis, producer: Producer
+) -> None:
     r.lpush("jobs", *(job("count_slowly", "all", id=f"{number}") for number in range(60)))
     start_worker(app=APP, concurrency=7)
     most = 0
@@ -26,7 +34,11 @@ def test_no_more_is_claimed_than_runs(start_worker, r, producer) -> None:
 
 
 def test_no_more_is_claimed_while_outcomes_wait_to_be_written(
-    start_worker, r, producer, redis_server, tmp_path
+    start_worker: StartWorker,
+    r: redis.Redis,
+    producer: Producer,
+    redis_server: RedisServer,
+    tmp_path: Path,
 ) -> None:
     notes = tmp_path / "notes"
     notes.touch()
@@ -54,7 +66,9 @@ def test_no_more_is_claimed_while_outcomes_wait_to_be_written(
 
 
 @pytest.mark.parametrize(("size", "status"), [(900, "succeeded"), (1001, "failed")])
-def test_a_result_may_have_so_many_bytes(start_worker, producer, size, status) -> None:
+def test_a_result_may_have_so_many_bytes(
+    start_worker: StartWorker, producer: Producer, size: Any, status: Any
+) -> None:
     producer.push("echo", "x" * size, id="1")
     producer.push("echo", id="beside")
     start_worker(app=APP, max_result_bytes=1000)
@@ -67,7 +81,7 @@ def test_a_result_may_have_so_many_bytes(start_worker, producer, size, status) -
         assert [entry["reason"] for entry in producer.dead()] == ["result_too_large"]
 
 
-def test_what_an_error_says_is_cut(start_worker, producer) -> None:
+def test_what_an_error_says_is_cut(start_worker: StartWorker, producer: Producer) -> None:
     start_worker(app="tests.apps.basic:app", max_attempts=1)
     producer.push("fail", "x" * 500_000, id="1")
     error = producer.result("1")["error"]
@@ -77,7 +91,7 @@ def test_what_an_error_says_is_cut(start_worker, producer) -> None:
 
 
 def test_the_least_recently_used_config_goes_first(
-    start_worker, producer, table, dynamo_proxy
+    start_worker: StartWorker, producer: Producer, table: Table, dynamo_proxy: DynamoProxy
 ) -> None:
     for number in range(4):
         table.put(f"key-{number}", number=number)
@@ -104,7 +118,7 @@ def test_the_least_recently_used_config_goes_first(
 
 
 def test_more_configs_at_once_than_are_remembered_are_all_had(
-    start_worker, r, producer, table
+    start_worker: StartWorker, r: redis.Redis, producer: Producer, table: Table
 ) -> None:
     for number in range(30):
         table.put(f"key-{number}", number=number)
@@ -116,7 +130,7 @@ def test_more_configs_at_once_than_are_remembered_are_all_had(
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_the_memory_of_a_worker_that_runs_many_jobs_stays_flat(
-    start_worker, r, producer, table
+    start_worker: StartWorker, r: redis.Redis, producer: Producer, table: Table
 ) -> None:
     worker = start_worker(
         app="tests.apps.basic:app", log_level="ERROR", max_attempts=1, ready=False
@@ -133,7 +147,7 @@ def test_the_memory_of_a_worker_that_runs_many_jobs_stays_flat(
             r.lpush("jobs", *jobs)
         wait_until(lambda: not r.llen("jobs"), 60)
         producer.wait_idle()
-        status = Path(f"/proc/{worker.process.pid}/status").read_text()
+        status = Path(f"/proc/{worker.pid}/status").read_text()
         (line,) = [line for line in status.splitlines() if line.startswith("VmRSS")]
         return int(line.split()[1]) / 1024
 

@@ -8,6 +8,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -17,7 +18,9 @@ from tests.support.certificates import Authority
 from tests.support.ports import free_port
 from tests.support.producer import Producer, dead_bytes, job
 from tests.support.servers import DEBIAN_REDIS, RedisServer
+from tests.support.table import Table
 from tests.support.waiting import wait_until
+from tests.support.worker_process import RunCommand, Shared, StartWorker
 
 APP = "tests.apps.promises:app"
 LEAKY = "tests.apps.leaky:app"
@@ -38,7 +41,7 @@ ACL = (
 
 
 @pytest.fixture
-def guarded(tmp_path, redis_binary) -> Iterator[RedisServer]:
+def guarded(tmp_path: Path, redis_binary: str | None) -> Iterator[RedisServer]:
     """A Redis that knows a user `worker` with the smallest ACL."""
     (tmp_path / "redis").mkdir()
     server = RedisServer(tmp_path / "redis", binary=redis_binary)
@@ -49,11 +52,13 @@ def guarded(tmp_path, redis_binary) -> Iterator[RedisServer]:
     server.stop()
 
 
-def let_in(r: redis.Redis) -> None:
+def let_in(r: Any) -> None:
     r.execute_command("ACL", "SETUSER", "worker", "reset", "on", f">{PASSWORD}", *ACL.split())
 
 
-def test_a_worker_runs_under_the_smallest_acl(start_worker, guarded, table) -> None:
+def test_a_worker_runs_under_the_smallest_acl(
+    start_worker: StartWorker, guarded: Any, table: Table
+) -> None:
     url = f"redis://worker:{PASSWORD}@127.0.0.1:{guarded.port}/0"
     with guarded.client() as r:
         producer = Producer(r)
@@ -83,7 +88,7 @@ def test_a_worker_runs_under_the_smallest_acl(start_worker, guarded, table) -> N
                 worker.flushall()
 
 
-def test_a_wrong_password_is_told_without_it(start_worker, guarded) -> None:
+def test_a_wrong_password_is_told_without_it(start_worker: StartWorker, guarded: Any) -> None:
     url = f"redis://worker:{PASSWORD}-wrong@127.0.0.1:{guarded.port}/0"
     worker = start_worker(redis_url=url, ready=False)
     assert worker.wait() == 1
@@ -99,7 +104,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 @pytest.mark.skipif(DEBIAN_REDIS is None, reason="only Debian's redis-server speaks TLS here")
 def test_rediss_works_with_a_certificate_of_the_named_authority(
-    start_worker, run_command, authority, tmp_path
+    start_worker: StartWorker, run_command: RunCommand, authority: Any, tmp_path: Path
 ) -> None:
     assert DEBIAN_REDIS is not None
     linked = subprocess.run(["ldd", DEBIAN_REDIS], capture_output=True, text=True, check=True)
@@ -129,14 +134,16 @@ def test_rediss_works_with_a_certificate_of_the_named_authority(
 
 
 @pytest.mark.parametrize("wrong", ["authority", "host"])
-def test_rediss_refuses_a_certificate_of_another(start_worker, tmp_path, authority, wrong) -> None:
+def test_rediss_refuses_a_certificate_of_another(
+    start_worker: StartWorker, tmp_path: Path, authority: Any, wrong: Any
+) -> None:
     if wrong == "authority":
         certificate, key = Authority(tmp_path, "another").sign("redis", "127.0.0.1")
     else:
         certificate, key = authority.sign("elsewhere", "redis.example")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
-    shaken = []
+    shaken = []  # type: ignore[var-annotated]
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         thread = threading.Thread(target=shake_hands, args=(listener, context, shaken))
@@ -169,7 +176,7 @@ def shake_hands(listener: socket.socket, context: ssl.SSLContext, shaken: list[b
 
 
 def test_payloads_and_config_values_and_secrets_are_never_logged(
-    start_worker, run_command, guarded, table
+    start_worker: StartWorker, run_command: RunCommand, guarded: Any, table: Table
 ) -> None:
     kinds.fill(table, CONFIG)
     url = f"redis://worker:{PASSWORD}@127.0.0.1:{guarded.port}/0"
@@ -221,7 +228,7 @@ def test_payloads_and_config_values_and_secrets_are_never_logged(
         "👾",
     ],
 )
-def test_an_id_is_data_and_never_a_key_of_its_own(shared, id) -> None:
+def test_an_id_is_data_and_never_a_key_of_its_own(shared: Shared, id: Any) -> None:
     r = shared.r
     before = set(r.keys())
     shared.producer.push("echo", id=id)
@@ -237,14 +244,14 @@ def test_an_id_is_data_and_never_a_key_of_its_own(shared, id) -> None:
     "reply_to",
     ["jobs", "{jobs}:dead", "{jobs}:workers", "{jobs}:result:1", "{jobs}:", "{jobs}:active:x", 7],
 )
-def test_a_reply_goes_to_none_of_the_queues_own_keys(shared, reply_to) -> None:
+def test_a_reply_goes_to_none_of_the_queues_own_keys(shared: Shared, reply_to: Any) -> None:
     found = shared.producer.run("echo", reply_to=reply_to)
     assert (found["status"], found["error"]["type"]) == ("failed", "Malformed")
     assert "reply_to" in found["error"]["message"]
 
 
 def test_no_module_is_imported_but_the_one_that_the_operator_named(
-    start_worker, r, producer, tmp_path
+    start_worker: StartWorker, r: Any, producer: Producer, tmp_path: Path
 ) -> None:
     for name in ("evil", "handlers", "tasks"):
         (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'imported')!r}, 'a')")
@@ -261,11 +268,13 @@ class Bomb:
     def __init__(self, file: Path) -> None:
         self.file = file
 
-    def __reduce__(self) -> object:
+    def __reduce__(self) -> object:  # type: ignore[override]
         return (Path.touch, (self.file,))
 
 
-def test_nothing_but_json_is_read(start_worker, r, producer, tmp_path) -> None:
+def test_nothing_but_json_is_read(
+    start_worker: StartWorker, r: Any, producer: Producer, tmp_path: Path
+) -> None:
     raw = pickle.dumps({"id": "1", "handler": "echo", "payload": Bomb(tmp_path / "bang")})
     start_worker()
     r.lpush("jobs", raw)

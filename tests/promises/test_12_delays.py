@@ -1,28 +1,31 @@
 """Delayed and retried jobs run no earlier than due, at most a second late, on Redis's clock."""
 
-import pytest
-import redis
+from pathlib import Path
+from typing import Any
 
-from tests.support.producer import job
-from tests.support.waiting import wait_until
+import pytest
+
+from tests.support.producer import Producer, job
+from tests.support.waiting import tolerance, wait_until
+from tests.support.worker_process import RunCommand, StartWorker
 
 APP = "tests.apps.promises:app"
 LATEST = 1000
-# What a busy machine may add to what is promised, in ms.
-TOLERANCE = 1000
 
 
-def now(r: redis.Redis) -> int:
+def now(r: Any) -> int:
     """Redis's time, in ms."""
     seconds, microseconds = r.time()
     return seconds * 1000 + microseconds // 1000
 
 
-def idle(r: redis.Redis) -> bool:
+def idle(r: Any) -> bool:
     return r.info("clients")["blocked_clients"] > 0
 
 
-def test_delayed_jobs_run_when_they_are_due_on_an_idle_queue(start_worker, r, producer) -> None:
+def test_delayed_jobs_run_when_they_are_due_on_an_idle_queue(
+    start_worker: StartWorker, r: Any, producer: Producer
+) -> None:
     start_worker(app=APP)
     producer.push("redis_time", id="warm")
     producer.result("warm")
@@ -33,20 +36,22 @@ def test_delayed_jobs_run_when_they_are_due_on_an_idle_queue(start_worker, r, pr
     r.zadd("{jobs}:scheduled", {job("redis_time", id=id): at for id, at in due.items()})
     late = {id: producer.result(id)["result"] - at for id, at in due.items()}
     assert min(late.values()) >= 0
-    assert max(late.values()) <= LATEST + TOLERANCE
+    assert max(late.values()) <= LATEST + 1000 * tolerance()
     producer.wait_idle()
 
 
-def test_retries_run_when_they_are_due(start_worker, producer) -> None:
+def test_retries_run_when_they_are_due(start_worker: StartWorker, producer: Producer) -> None:
     start_worker(app=APP)
     for delay in (0.0, 0.4, 1.1):
         producer.push("retry_once", delay, id=f"{delay}")
     for delay in (0.0, 0.4, 1.1):
         first, second = producer.result(f"{delay}")["result"]
-        assert delay * 1000 <= second - first <= delay * 1000 + LATEST + TOLERANCE
+        assert delay * 1000 <= second - first <= delay * 1000 + LATEST + 1000 * tolerance()
 
 
-def test_a_delayed_job_outlives_the_worker(start_worker, r, producer, run_command) -> None:
+def test_a_delayed_job_outlives_the_worker(
+    start_worker: StartWorker, r: Any, producer: Producer, run_command: RunCommand
+) -> None:
     first = start_worker(app=APP)
     assert run_command("push", "redis_time", "--delay", "2.5", "--id", "1").returncode == 0
     ((_, due),) = r.zrange("{jobs}:scheduled", 0, -1, withscores=True)
@@ -58,7 +63,13 @@ def test_a_delayed_job_outlives_the_worker(start_worker, r, producer, run_comman
 
 @pytest.mark.parametrize("offset", [3600, -3600])
 def test_host_clocks_that_are_an_hour_off_change_nothing(
-    start_worker, run_command, environment, r, producer, tmp_path, offset
+    start_worker: StartWorker,
+    run_command: RunCommand,
+    environment: dict[str, str],
+    r: Any,
+    producer: Producer,
+    tmp_path: Path,
+    offset: Any,
 ) -> None:
     folder = tmp_path / "clock"
     folder.mkdir()
@@ -92,9 +103,9 @@ def test_host_clocks_that_are_an_hour_off_change_nothing(
     times += [fields["finished_at"] for fields in found.values()]
     times += [found[id]["started_at"] for id in ("in-time", "due", "pushed")]
     assert all(began - 1000 <= ms <= ended + 1000 for ms in times)
-    assert began + 1500 <= found["due"]["result"] <= began + 1500 + LATEST + 3 * TOLERANCE
+    assert began + 1500 <= found["due"]["result"] <= began + 1500 + LATEST + 3 * 1000 * tolerance()
     assert found["pushed"]["result"] - found["pushed"]["enqueued_at"] >= 500
     first, second = producer.result("retried")["result"]
-    assert 500 <= second - first <= 500 + LATEST + TOLERANCE
+    assert 500 <= second - first <= 500 + LATEST + 1000 * tolerance()
     ((_, lease),) = r.zrange("{jobs}:workers", 0, -1, withscores=True)
     assert now(r) < lease <= now(r) + 15_000

@@ -13,7 +13,6 @@ import redis
 
 from worker.__main__ import main
 from worker.broker.queue import Exchange, Queue
-from worker.broker.reply import Reply
 from worker.config.store import ConfigStore
 from worker.execution.claimed_job import ClaimedJob
 from worker.execution.handler_step import HandlerStep
@@ -21,6 +20,11 @@ from worker.jobs.outcome import Outcome
 
 _send, _wait, _recover = Queue.send, Queue.wait, Queue.recover
 _run = HandlerStep.run
+
+
+def _replace(owner: type, **methods: Any) -> None:
+    for name, method in methods.items():
+        setattr(owner, name, method)
 
 
 def _die() -> NoReturn:
@@ -32,7 +36,7 @@ def after_the_claim() -> None:
     """The jobs stand in the active list, and nobody has looked at them."""
 
     async def send(queue: Queue, outcomes: Sequence[Outcome], limit: int) -> Awaitable[Exchange]:
-        return Reply(receive, (await _send(queue, outcomes, limit),))
+        return receive(await _send(queue, outcomes, limit))
 
     async def receive(reply: Awaitable[Exchange]) -> Exchange:
         exchange = await reply
@@ -42,14 +46,14 @@ def after_the_claim() -> None:
         job = await _wait(queue, seconds)
         return _die() if job else job
 
-    Queue.send, Queue.wait = send, wait  # type: ignore[method-assign]
+    _replace(Queue, send=send, wait=wait)
 
 
 def before_the_config() -> None:
     async def load(_: ConfigStore, key: str, *, confirm_absence: bool = False) -> Any:
         _die()
 
-    ConfigStore.load = load  # type: ignore[method-assign]
+    _replace(ConfigStore, load=load)
 
 
 def in_the_handler() -> None:
@@ -57,7 +61,7 @@ def in_the_handler() -> None:
         asyncio.get_running_loop().call_later(0.05, _die)
         return await _run(step, job)
 
-    HandlerStep.run = run  # type: ignore[method-assign]
+    _replace(HandlerStep, run=run)
 
 
 def between_outcome_and_settle() -> None:
@@ -65,14 +69,14 @@ def between_outcome_and_settle() -> None:
         await _run(step, job)
         _die()
 
-    HandlerStep.run = run  # type: ignore[method-assign]
+    _replace(HandlerStep, run=run)
 
 
 def before_the_settle_is_sent() -> None:
     async def send(queue: Queue, outcomes: Sequence[Outcome], limit: int) -> Awaitable[Exchange]:
         return _die() if outcomes else await _send(queue, outcomes, limit)
 
-    Queue.send = send  # type: ignore[method-assign]
+    _replace(Queue, send=send)
 
 
 def after_the_settle_before_its_reply() -> None:
@@ -88,14 +92,14 @@ def after_the_settle_before_its_reply() -> None:
             _die()
         return reply
 
-    Queue.send = send  # type: ignore[method-assign]
+    _replace(Queue, send=send)
 
 
 def in_recovery_before_anything_went_back() -> None:
     async def recover(queue: Queue, worker: str, outcomes: Sequence[Outcome]) -> Exchange:
         _die()
 
-    Queue.recover = recover  # type: ignore[method-assign]
+    _replace(Queue, recover=recover)
 
 
 def in_recovery_half_way() -> None:
@@ -103,21 +107,21 @@ def in_recovery_half_way() -> None:
         await _recover(queue, worker, outcomes[: len(outcomes) // 2])
         _die()
 
-    Queue.recover = recover  # type: ignore[method-assign]
+    _replace(Queue, recover=recover)
 
 
 def in_recovery_before_the_dead_one_is_forgotten() -> None:
     async def recover(queue: Queue, worker: str, outcomes: Sequence[Outcome]) -> Exchange:
         return await _recover(queue, worker, outcomes) if outcomes else _die()
 
-    Queue.recover = recover  # type: ignore[method-assign]
+    _replace(Queue, recover=recover)
 
 
 def before_leaving() -> None:
     async def deregister(_: Queue) -> int:
         _die()
 
-    Queue.deregister = deregister  # type: ignore[method-assign]
+    _replace(Queue, deregister=deregister)
 
 
 STEPS: tuple[Callable[[], None], ...] = (

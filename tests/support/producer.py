@@ -6,9 +6,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-import redis
-
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 
 def job(handler: str, payload: Any = None, **fields: Any) -> str:
@@ -29,8 +27,8 @@ class Producer:
     `prefix` is that of the queue's other keys.
     """
 
-    def __init__(self, r: redis.Redis, queue: str = "jobs", prefix: str = "") -> None:
-        self.r = r
+    def __init__(self, r: Any, queue: str = "jobs", prefix: str = "") -> None:
+        self.r: Any = r
         self.queue = queue
         self.prefix = prefix or f"{{{queue}}}:"
 
@@ -44,7 +42,7 @@ class Producer:
         self.r.lpush(self.queue, *jobs)
         return jobs[-1]
 
-    def result(self, job_id: str, timeout: float = 20.0) -> dict[str, Any]:
+    def result(self, job_id: str, timeout: float = PATIENCE) -> dict[str, Any]:
         """Wait for a job's result."""
         key = f"{self.prefix}result:{job_id}"
         raw = wait_until(lambda: self.r.get(key), timeout, f"for the result of {job_id}")
@@ -59,7 +57,7 @@ class Producer:
         """Return the dead list, newest first."""
         return [json.loads(entry) for entry in self.r.lrange(f"{self.prefix}dead", 0, -1)]
 
-    def dead_entry(self, job_id: str, timeout: float = 20.0) -> dict[str, Any]:
+    def dead_entry(self, job_id: str, timeout: float = PATIENCE) -> dict[str, Any]:
         """Wait for the dead list's entry of a job whose id can be read."""
 
         def look() -> dict[str, Any] | None:
@@ -88,6 +86,6 @@ class Producer:
         ]
         return not any(look() for look in looks)
 
-    def wait_idle(self, timeout: float = 20.0) -> None:
+    def wait_idle(self, timeout: float = PATIENCE) -> None:
         """Wait until nothing is pending, scheduled or active."""
         wait_until(self.is_idle, timeout, "until nothing is pending, scheduled or active")

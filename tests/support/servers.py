@@ -6,6 +6,7 @@ import subprocess
 import time
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Self
 
 import redis
 
@@ -23,6 +24,13 @@ class Server:
         self.port = free_port()
         self._stack = ExitStack()
         self.child: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
     def command(self) -> list[str]:
         raise NotImplementedError

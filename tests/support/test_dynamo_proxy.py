@@ -1,15 +1,18 @@
+from typing import Any
+
 import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from tests.support.dynamo_proxy import DynamoProxy, error
+from tests.support.table import Table
 
 pytestmark = pytest.mark.once
 
 
 @pytest.fixture
-def dynamo(dynamo_proxy: DynamoProxy):
+def dynamo(dynamo_proxy: DynamoProxy) -> Any:
     client = boto3.client(
         "dynamodb",
         endpoint_url=dynamo_proxy.url,
@@ -22,7 +25,9 @@ def dynamo(dynamo_proxy: DynamoProxy):
     client.close()
 
 
-def test_it_counts_requests_and_keeps_one_connection_alive(dynamo_proxy, table, dynamo) -> None:
+def test_it_counts_requests_and_keeps_one_connection_alive(
+    dynamo_proxy: DynamoProxy, table: Table, dynamo: Any
+) -> None:
     table.put("k", width=3)
     for _ in range(3):
         item = dynamo.get_item(TableName="config", Key={"key": {"S": "k"}})["Item"]
@@ -32,7 +37,7 @@ def test_it_counts_requests_and_keeps_one_connection_alive(dynamo_proxy, table, 
     assert dynamo_proxy.connections == dynamo_proxy.open_connections == 1
 
 
-def test_it_answers_in_the_place_of_dynamodb(dynamo_proxy, dynamo) -> None:
+def test_it_answers_in_the_place_of_dynamodb(dynamo_proxy: DynamoProxy, dynamo: Any) -> None:
     with (
         dynamo_proxy.answering(lambda _target, _body: (400, error("ThrottlingException"))),
         pytest.raises(ClientError, match="ThrottlingException"),
@@ -41,7 +46,7 @@ def test_it_answers_in_the_place_of_dynamodb(dynamo_proxy, dynamo) -> None:
     assert "config" in dynamo.list_tables()["TableNames"]
 
 
-def test_it_stops_and_comes_back_on_the_same_port(dynamo_proxy, dynamo) -> None:
+def test_it_stops_and_comes_back_on_the_same_port(dynamo_proxy: DynamoProxy, dynamo: Any) -> None:
     dynamo.list_tables()
     dynamo_proxy.stop()
     with pytest.raises(EndpointConnectionError):

@@ -4,20 +4,23 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
-from typing import Self
+from tempfile import TemporaryDirectory
+from typing import Any, Self
 
-import redis
-
+from tests.support import forked
+from tests.support.in_process import LoggingWorker
 from tests.support.producer import Producer
 from tests.support.servers import DynamoServer, RedisServer
 from tests.support.table import Table
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 ROOT = Path(__file__).parent.parent.parent
+OF_PYTHON = {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error::ResourceWarning"}
 READY = "takes jobs from"
 
 
@@ -31,9 +34,12 @@ def worker_environment(redis_server: RedisServer, dynamo: DynamoServer) -> dict[
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
         "WORKER_REDIS_URL": redis_server.url,
-        "PYTHONPATH": str(ROOT),
-        "PYTHONWARNINGS": "error::ResourceWarning",
+        **OF_PYTHON,
     }
+
+
+def _of_python(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if name.startswith("PYTHON")}
 
 
 def settings_environment(settings: Mapping[str, object]) -> dict[str, str]:
@@ -42,32 +48,66 @@ def settings_environment(settings: Mapping[str, object]) -> dict[str, str]:
 
 
 class Worker:
-    """A `worker run` process, its log in a file."""
+    """A `worker run` process, its log in a file.
+
+    It is forked from a process that has imported `worker`. With `cold=True` it is started as users
+    start it.
+    """
 
     def __init__(
-        self, command: list[str], cwd: Path, environment: Mapping[str, str], log: Path
+        self,
+        arguments: list[str],
+        cwd: Path,
+        environment: Mapping[str, str],
+        log: Path,
+        *,
+        module: str = "worker",
+        cold: bool = False,
     ) -> None:
         self._log = log
-        with log.open("wb") as output:
-            self.process = subprocess.Popen(
-                command, cwd=cwd, env=environment, stdout=output, stderr=subprocess.STDOUT
-            )
+        self._process: ForkServerProcess | subprocess.Popen[bytes]
+        # Python reads its own variables when it starts.
+        if cold or _of_python(environment) != _of_python(os.environ) | OF_PYTHON:
+            usual = [sys.executable, "-m", module, "run", *arguments]
+            with log.open("wb") as output:
+                self._process = subprocess.Popen(
+                    usual, cwd=cwd, env=environment, stdout=output, stderr=subprocess.STDOUT
+                )
+        else:
+            program = forked.Program(module, ("run", *arguments), cwd, environment, stdout=log)
+            self._process = forked.fork(program)
 
     @property
     def log(self) -> str:
-        return self._log.read_text(errors="replace")
+        return self._log.read_text(errors="replace") if self._log.exists() else ""
 
-    def wait_ready(self, timeout: float = 60.0) -> Self:
-        wait_until(lambda: READY in self.log or self.process.poll() is not None, timeout)
-        assert self.process.poll() is None, self.log
+    @property
+    def pid(self) -> int:
+        assert self._process.pid is not None
+        return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while the process runs."""
+        if isinstance(self._process, subprocess.Popen):
+            return self._process.poll()
+        return self._process.exitcode
+
+    def wait_ready(self, timeout: float = PATIENCE) -> Self:
+        wait_until(lambda: READY in self.log or self.exit_code is not None, timeout)
+        assert self.exit_code is None, self.log
         return self
 
     def signal(self, number: signal.Signals) -> None:
-        self.process.send_signal(number)
+        if self.exit_code is None:
+            os.kill(self.pid, number)
 
-    def wait(self, timeout: float = 30.0) -> int:
-        """Return the exit code. Raise subprocess.TimeoutExpired after `timeout` seconds."""
-        return self.process.wait(timeout)
+    def wait(self, timeout: float = PATIENCE) -> int:
+        """Wait up to `timeout` seconds for the end of the process, and return its exit code."""
+        wait_until(lambda: self.exit_code is not None, timeout, "for the end of the worker")
+        code = self.exit_code
+        assert code is not None
+        return code
 
     def stop(self) -> int:
         """Send SIGTERM and return the exit code."""
@@ -76,10 +116,33 @@ class Worker:
 
     def end(self) -> None:
         """Kill the process if it still runs, even while it is stopped."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGCONT)
-            self.process.kill()
-        self.process.wait()
+        self.signal(signal.SIGCONT)
+        self.signal(signal.SIGKILL)
+        self.wait()
+
+
+def run_to_its_end(
+    arguments: Sequence[str],
+    folder: Path,
+    environment: Mapping[str, str],
+    *,
+    stdin: str = "",
+    timeout: float = 60,
+) -> "subprocess.CompletedProcess[str]":
+    """Run `worker arguments` in a forked process for up to `timeout` seconds."""
+    with TemporaryDirectory() as made:
+        streams = [Path(made) / name for name in ("out", "err", "in")]
+        streams[2].write_text(stdin)
+        program = forked.Program("worker", tuple(arguments), folder, environment, *streams)
+        process = forked.fork(program)
+        process.join(timeout)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+        out, err = (stream.read_text() for stream in streams[:2])
+    code = process.exitcode
+    assert code is not None
+    return subprocess.CompletedProcess(arguments, code, out, err)
 
 
 StartWorker = Callable[..., Worker]
@@ -89,8 +152,7 @@ RunCommand = Callable[..., "subprocess.CompletedProcess[str]"]
 @contextmanager
 def serving(app: str, environment: Mapping[str, str], folder: Path) -> Iterator[Worker]:
     """A worker that is ready. It is stopped at the end and must exit with 0."""
-    command = [sys.executable, "-m", "worker", "run", app]
-    worker = Worker(command, folder, environment, folder / "worker.log")
+    worker = Worker([app], folder, environment, folder / "worker.log")
     try:
         yield worker.wait_ready()
         assert worker.stop() == 0, worker.log
@@ -104,8 +166,8 @@ class Shared:
     tests tell their jobs apart by id."""
 
     redis_server: RedisServer
-    r: redis.Redis
+    r: Any
     producer: Producer
     table: Table
-    worker: Worker
+    worker: Worker | LoggingWorker
     environment: dict[str, str]

@@ -68,7 +68,7 @@ class QueueAdmin:
     def __init__(self, redis: "Redis", name: str, *, max_job_bytes: int) -> None:
         self.redis = redis
         self._max_job_bytes = max_job_bytes
-        self.keys = Keys(name)
+        self.keys: Keys = Keys(name)
 
     @property
     def name(self) -> str:

@@ -5,13 +5,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from worker.broker.connection import ResilientPool
 from worker.broker.shared_pool import SharedPool
+from worker.broker.url import connection_options
 from worker.errors import SettingsError
 from worker.settings import Settings
 
@@ -67,7 +67,6 @@ async def _client(pool: ResilientPool) -> AsyncIterator["Redis"]:
 
 
 def _pool(kind: type[ResilientPool], settings: Settings, size: int) -> ResilientPool:
-    # What the worker depends on comes last, so that no option of the URL can change it.
     ours: dict[str, Any] = {
         "decode_responses": False,
         "max_connections": size,
@@ -78,9 +77,11 @@ def _pool(kind: type[ResilientPool], settings: Settings, size: int) -> Resilient
         "retry": Retry(NoBackoff(), 0),
     }
     try:
-        pool = kind(**{**parse_url(settings.redis_url.get_secret_value()), **ours})
+        pool = kind(**connection_options(settings.redis_url.get_secret_value(), ours))
         # Opens nothing, but refuses options that it does not know.
         pool.make_connection()  # type: ignore[no-untyped-call]
+    except SettingsError:
+        raise
     except (ValueError, TypeError, RedisError) as error:
         raise SettingsError(f"WORKER_REDIS_URL can't be used: {error}") from error
     return pool

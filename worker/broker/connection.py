@@ -70,17 +70,16 @@ class _Resilient:
                 command = b""
             async with asyncio.timeout(limit):
                 await super().send_packed_command(command, check_health)  # type: ignore[misc]
-        except (TimeoutError, asyncio.CancelledError) as error:
+        except BaseException as error:
             if writer:
                 # Only closed, it would still send the rest once Redis reads again.
                 writer.transport.abort()
             if isinstance(error, TimeoutError):
                 raise RedisTimeout("Timeout writing to socket") from error
+            closed_meanwhile = isinstance(error, AttributeError) and self._writer is None
+            if isinstance(error, RuntimeError) or closed_meanwhile:
+                raise RedisConnectionError(f"Connection lost while writing: {error}") from error
             raise
-        except (RuntimeError, AttributeError) as error:
-            if isinstance(error, AttributeError) and self._writer is not None:
-                raise
-            raise RedisConnectionError(f"Connection lost while writing: {error}") from error
         finally:
             self.socket_timeout = limit
 
@@ -114,4 +113,4 @@ class ResilientPool(BlockingConnectionPool):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.connection_class = _RESILIENT[self.connection_class]
+        self.connection_class: Any = _RESILIENT[self.connection_class]

@@ -8,11 +8,10 @@ Commands are packed by hiredis where it is installed, in a third of the time: re
 side packs them in Python.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Generator
+from types import coroutine
 from typing import TYPE_CHECKING, Any
 from weakref import ref
-
-from worker.broker.reply import Reply
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -38,7 +37,7 @@ class DedicatedConnection:
         self._redis = redis
         self._connection: Any = None
         self._in_use = False  # a write or a read is under way
-        self._unread: ref[Reply[Any]] | None = None  # written, and its reply not yet asked for
+        self._unread: ref[Any] | None = None  # the reply to what is written and not yet read
 
     async def execute_command(self, *command: Any) -> Any:
         """Send a command, once, and return its reply. Raise redis.exceptions.RedisError."""
@@ -46,8 +45,8 @@ class DedicatedConnection:
             return await self._redis.execute_command(*command)  # type: ignore[no-untyped-call]
         return await self._read(await self._write(command))
 
-    async def send(self, *command: Any) -> Reply[Any]:
-        """Write a command to the socket, once. Awaiting what is returned reads the reply.
+    async def send(self, *command: Any) -> Awaitable[Any]:
+        """Write a command to the socket, once. Awaiting what is returned, once, reads the reply.
 
         A reply that is never read, or whose read fails or is cancelled, costs the connection: the
         next command opens another. While this connection is in use, the command goes through the
@@ -55,8 +54,8 @@ class DedicatedConnection:
         redis.exceptions.RedisError.
         """
         if self._is_taken:
-            return Reply(self._redis.execute_command, command)
-        reply: Reply[Any] = Reply(self._read, (await self._write(command),))
+            return self._pooled(command)
+        reply = self._read(await self._write(command))
         self._unread = ref(reply)
         return reply
 
@@ -89,12 +88,20 @@ class DedicatedConnection:
             self._in_use = False
         return connection
 
-    async def _read(self, connection: Any) -> Any:
+    # Generators, so that they may be left unread: a coroutine that nobody awaits warns.
+
+    @coroutine
+    def _read(self, connection: Any) -> Generator[Any, Any, Any]:
         self._unread, self._in_use = None, True
         try:
-            return await connection.read_response()
+            return (yield from connection.read_response())
         finally:
             self._in_use = False
+
+    @coroutine
+    def _pooled(self, command: tuple[Any, ...]) -> Generator[Any, Any, Any]:
+        redis: Any = self._redis
+        return (yield from redis.execute_command(*command))
 
     async def _disconnect(self) -> None:
         self._unread = None

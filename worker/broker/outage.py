@@ -7,7 +7,7 @@ from typing import Any
 
 from worker.jobs.backoff import Backoff
 
-log = logging.getLogger("worker")
+log: logging.Logger = logging.getLogger("worker")
 
 # Seconds. A second at most, so that claiming resumes within two of Redis's return.
 _RETRY = Backoff(base=0.05, factor=2.0, max=1.0)
@@ -36,7 +36,7 @@ class RedisOutage:
                 "Redis is away: %s: %s. Running jobs go on and their outcomes are kept. Claiming "
                 "resumes by itself once Redis is back.",
                 type(error).__name__,
-                error,
+                str(error).rstrip("."),
             )
             self._on_event("redis_away", error=type(error).__name__)
         return _RETRY.equal_jitter(self._failures)

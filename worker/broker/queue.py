@@ -4,15 +4,15 @@ Each command is sent once. When its reply does not arrive, whether Redis did it 
 script is safe to repeat. After a lost claim, `register` returns what the active list holds.
 """
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Generator, Sequence
 from dataclasses import dataclass
+from types import coroutine
 from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import NoScriptError
 
 from worker.broker import scripts
 from worker.broker.dedicated import DedicatedConnection
-from worker.broker.reply import Reply
 from worker.jobs.clock import RedisClock
 from worker.jobs.keys import Keys
 from worker.jobs.outcome import Outcome
@@ -54,7 +54,7 @@ class Queue:
         self._worker_id = worker_id
         self._clock = clock
         self._scan_at = 0
-        self.keys = Keys(name)
+        self.keys: Keys = Keys(name)
         self._active = self.keys.active(worker_id)
 
     @property
@@ -65,7 +65,7 @@ class Queue:
     async def exchange(self, outcomes: Sequence[Outcome], limit: int) -> Exchange:
         """Record these outcomes and claim up to `limit` jobs, in one atomic step.
 
-        Wait for one exchange before the next, or they use connections of the pool.
+        One at a time: a second one meanwhile takes another connection of the pool.
         """
         return await (await self.send(outcomes, limit))
 
@@ -77,7 +77,7 @@ class Queue:
         keys, arguments = self._exchange(self._worker_id, "owner", outcomes, limit)
         sent = self._clock.sent()
         reply = await self._exchanging.send(*scripts.exchange.command(keys, arguments))
-        return Reply(self._receive, (reply, sent, keys, arguments))
+        return self._receive(reply, sent, keys, arguments)
 
     async def recover(self, worker_id: str, outcomes: Sequence[Outcome]) -> Exchange:
         """Record outcomes for jobs of another worker, unless its lease is live.
@@ -102,14 +102,15 @@ class Queue:
             arguments += outcome.arguments
         return keys, arguments
 
-    async def _receive(
-        self, reply: Awaitable[Any], sent: float, keys: list[Any], arguments: list[Any]
-    ) -> Exchange:
+    @coroutine  # a generator, so that it may be left unread: see DedicatedConnection
+    def _receive(
+        self, reply: Any, sent: float, keys: list[Any], arguments: list[Any]
+    ) -> Generator[Any, Any, Exchange]:
         try:
-            answer = await reply
+            answer = yield from reply
         except NoScriptError:
             command = scripts.exchange.whole_command(keys, arguments)
-            answer = await self._exchanging.execute_command(*command)
+            answer = yield from self._exchanging.execute_command(*command).__await__()
         return self._exchanged(answer, sent)
 
     def _exchanged(self, answer: list[Any], sent: float) -> Exchange:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from worker.broker.dedicated import DedicatedConnection
 
-log = logging.getLogger("worker")
+log: logging.Logger = logging.getLogger("worker")
 
 _RETRY = Backoff(base=0.05, factor=2.0, max=1.0)
 

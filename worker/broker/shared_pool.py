@@ -52,7 +52,7 @@ class SharedPool(ResilientPool):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         kind = self.connection_class
-        self.connection_class = type(f"OneLoop{kind.__name__}", (_OneLoop, kind), {})
+        self.connection_class: Any = type(f"OneLoop{kind.__name__}", (_OneLoop, kind), {})
         self._home = HomeLoop(_OTHER_LOOP)
 
     async def get_connection(self, *_: Any, **__: Any) -> Any:

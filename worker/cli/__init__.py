@@ -2,6 +2,6 @@
 so that `--help` is quick.
 """
 
-from worker.cli.main import app
+from worker.cli.main import app, run_command_line
 
-__all__ = ["app"]
+__all__ = ["app", "run_command_line"]

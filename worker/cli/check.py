@@ -1,11 +1,12 @@
-"""`worker check`: look at all that a worker needs, and say how to mend what is wrong."""
+"""`worker check`: look at all that a worker needs, and say how to fix what is wrong."""
 
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from worker.cli.common import QueuesOption, open_queues, printable, run
+from worker.cli.common import QueuesOption, open_queues, run, wants_colours
+from worker.runtime.printable import printable
 
 if TYPE_CHECKING:
     from worker.broker.server_info import Server
@@ -13,11 +14,8 @@ if TYPE_CHECKING:
     from worker.jobs.policy import Policy
     from worker.settings import Settings
 
-_OLDEST_REDIS = 7
-_SKEW = 1.0  # seconds between the clocks, from which on it is worth a word
+_SKEW = 1.0  # seconds between the clocks, above which the logs don't match
 _COLOURS = {"ok": typer.colors.GREEN, "warning": typer.colors.YELLOW, "problem": typer.colors.RED}
-# A key that hardly exists: the read tells whether the table, its key and the rights are there.
-_PROBE = "worker-check-probe"
 
 
 class Finding(NamedTuple):
@@ -41,7 +39,9 @@ def check(
         for part in (_about_app(target, settings), _about_redis(settings), _about_table(settings)):
             async for level, text in part:
                 counts[level] += 1
-                typer.echo(f"{typer.style(f'{level:<8}', _COLOURS[level])} {printable(text)}")
+                label = f"{level:<8}"
+                shown = typer.style(label, _COLOURS[level]) if wants_colours() else label
+                typer.echo(f"{shown} {printable(text)}")
         typer.echo(f"problems: {counts['problem']}, warnings: {counts['warning']}")
         return 1 if counts["problem"] else 0
 
@@ -49,9 +49,9 @@ def check(
 
 
 async def _about_app(target: str, settings: "Settings") -> AsyncIterator[Finding]:
-    from worker.errors import WorkerError  # noqa: PLC0415
-    from worker.execution.bound_handler import BoundHandler  # noqa: PLC0415
-    from worker.process.loading import load_app  # noqa: PLC0415
+    from worker.errors import WorkerError
+    from worker.execution.bound_handler import BoundHandler
+    from worker.process.loading import load_app
 
     try:
         app = load_app(target)
@@ -78,18 +78,23 @@ def _described(policy: "Policy") -> str:
 
 
 async def _about_redis(settings: "Settings") -> AsyncIterator[Finding]:
-    from worker.broker.server_info import look_at_server  # noqa: PLC0415
-    from worker.errors import WorkerError  # noqa: PLC0415
+    from worker.broker.server_info import look_at_server
+    from worker.broker.trial import look_at_redis
+    from worker.errors import WorkerError
 
     try:
-        async with open_queues(settings) as ledgers:
-            for finding in about_server(await look_at_server(ledgers[0].redis), settings):
+        async with open_queues(settings) as queues:
+            problem = await look_at_redis(queues[0].redis, settings)
+            if problem:
+                yield Finding("problem", problem.text)
+                return
+            for finding in about_server(await look_at_server(queues[0].redis), settings):
                 yield finding
-            for ledger in ledgers:
-                at = await ledger.status()
+            for admin in queues:
+                at = await admin.status()
                 yield Finding(
                     "ok",
-                    f"queue {ledger.name}: {at.pending:,} pending, {at.active:,} active, "
+                    f"queue {admin.name}: {at.pending:,} pending, {at.active:,} active, "
                     f"{at.scheduled:,} scheduled, {at.dead:,} dead, {len(at.workers)} workers",
                 )
     except WorkerError as error:
@@ -97,24 +102,17 @@ async def _about_redis(settings: "Settings") -> AsyncIterator[Finding]:
 
 
 def about_server(server: "Server", settings: "Settings") -> Iterator[Finding]:
-    """What a worker would find at this server."""
+    """Look at what a server says of itself."""
     version = f" {server.version}" if server.version else ""
     where = f"{server.name}{version} at {settings.masked_redis_url}"
     if server.redis_version is None:
         yield Finding(
             "warning",
-            f"{where} does not tell its version, eviction and persistence: allow INFO (ACL: +info) "
+            f"{where} does not show its version, eviction and persistence: allow INFO (ACL: +info) "
             "to have them checked",
         )
-    elif int(server.redis_version.split(".")[0]) < _OLDEST_REDIS:
-        yield Finding("problem", f"{where} is too old: install Redis 7 or Valkey, or newer")
     else:
         yield Finding("ok", where)
-    if server.role == "slave":
-        yield Finding(
-            "problem",
-            "it is a replica, which takes no writes: let WORKER_REDIS_URL name its primary",
-        )
     if server.maxmemory_policy == "noeviction":
         yield Finding("ok", "nothing is evicted when memory runs out (maxmemory-policy noeviction)")
     elif server.maxmemory_policy:
@@ -148,7 +146,7 @@ def _about_persistence(server: "Server") -> Iterator[Finding]:
     elif server.snapshots is None:
         yield Finding(
             "warning",
-            "the append-only file is off, and whether there are snapshots can't be told (CONFIG is "
+            "the append-only file is off, and whether there are snapshots can't be seen (CONFIG is "
             f"not allowed): {turn_on}, or see how your provider keeps data",
         )
     else:
@@ -156,17 +154,17 @@ def _about_persistence(server: "Server") -> Iterator[Finding]:
 
 
 async def _about_table(settings: "Settings") -> AsyncIterator[Finding]:
-    from worker.config.client import open_dynamo  # noqa: PLC0415
-    from worker.config.table import ConfigTable  # noqa: PLC0415
-    from worker.errors import ConfigUnavailable, WorkerError  # noqa: PLC0415
+    from worker.config.client import open_dynamo
+    from worker.config.table import ConfigTable
+    from worker.errors import WorkerError
+    from worker.process.readiness import look_at_table
 
     try:
         async with open_dynamo(settings) as (_, client):
             table = ConfigTable(client, settings.config_table, settings.config_key)
-            try:
-                await table.read([_PROBE])
-            except ConfigUnavailable as error:
-                yield Finding("problem", await _schema_problem(table) or str(error))
+            problem = await look_at_table(table)
+            if problem:
+                yield Finding("problem", await _schema_problem(table) or problem.text)
                 return
             yield Finding(
                 "ok",
@@ -178,8 +176,8 @@ async def _about_table(settings: "Settings") -> AsyncIterator[Finding]:
 
 
 async def _schema_problem(table: "ConfigTable") -> str | None:
-    """What the table's own description says is wrong, where this host may ask for it."""
-    from worker.errors import ConfigUnavailable  # noqa: PLC0415
+    """Return what the table's own description says is wrong, where this host may read it."""
+    from worker.errors import ConfigUnavailable
 
     try:
         return await table.schema_problem()

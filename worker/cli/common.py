@@ -1,16 +1,17 @@
 """What the commands share: settings, one line for whatever goes wrong, output."""
 
+import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
-if TYPE_CHECKING:
-    from rich.table import Table
+from worker.runtime.printable import printable
 
+if TYPE_CHECKING:
     from worker.broker.admin import QueueAdmin
     from worker.settings import Settings
 
@@ -58,13 +59,14 @@ def run(main: "Callable[[Settings], Awaitable[int]]", *queues: str | None) -> No
 
     Whatever is wrong with the settings or the servers ends in one line and exit code 1.
     """
-    import anyio  # noqa: PLC0415
+    import anyio
 
-    from worker.errors import WorkerError  # noqa: PLC0415
-    from worker.settings import Settings  # noqa: PLC0415
+    from worker.errors import WorkerError
+    from worker.settings import Settings
 
     named = [name for name in queues if name is not None]
     try:
+        strip_aws_variables()
         code = anyio.run(main, Settings(queue=named) if named else Settings())
     except WorkerError as error:
         complain(str(error))
@@ -72,29 +74,19 @@ def run(main: "Callable[[Settings], Awaitable[int]]", *queues: str | None) -> No
     raise typer.Exit(code)
 
 
-@contextmanager
-def redis_explained(settings: "Settings") -> Iterator[None]:
-    """Turn what redis-py raises into a WorkerError that says which Redis, without its password."""
-    from redis import exceptions  # noqa: PLC0415
-
-    from worker.errors import WorkerError  # noqa: PLC0415
-
-    where = f"Redis at {settings.masked_redis_url}"
-    try:
-        yield
-    except exceptions.AuthenticationError as error:
-        raise WorkerError(f"{where} refuses these credentials: {error}") from error
-    except (exceptions.ConnectionError, exceptions.TimeoutError) as error:
-        raise WorkerError(f"{where} can't be reached: {error}") from error
-    except exceptions.RedisError as error:
-        raise WorkerError(f"{where} refused: {error}") from error
+def strip_aws_variables() -> None:
+    """Strip botocore's variables as Settings strips ours: from files, they end in a newline."""
+    for name, value in os.environ.items():
+        if name.startswith("AWS_") and value != value.strip():
+            os.environ[name] = value.strip()
 
 
 @asynccontextmanager
 async def open_queues(settings: "Settings") -> "AsyncIterator[list[QueueAdmin]]":
-    """A ledger for each queue of the settings, over one connection."""
-    from worker.broker.admin import QueueAdmin  # noqa: PLC0415
-    from worker.broker.connect import open_redis  # noqa: PLC0415
+    """A `QueueAdmin` for each queue of the settings, over one connection. Raise WorkerError."""
+    from worker.broker.admin import QueueAdmin
+    from worker.broker.connect import open_redis
+    from worker.broker.explain import redis_explained
 
     with redis_explained(settings):
         async with open_redis(settings) as redis:
@@ -105,13 +97,25 @@ async def open_queues(settings: "Settings") -> "AsyncIterator[list[QueueAdmin]]"
 
 
 def complain(message: str) -> None:
-    """One line on stderr."""
-    typer.echo(f"worker: {printable(message)}", err=True)
+    """Print one line on stderr, where it can be written to."""
+    with suppress(OSError):
+        typer.echo(f"worker: {printable(message)}", err=True)
+
+
+def wants_colours() -> bool:
+    """Whether a person reads what is printed, and has not asked for plain text (no-color.org)."""
+    asked_not = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return on_terminal() and not asked_not
 
 
 def read_stdin() -> bytes:
     """All of stdin, byte for byte: what is no UTF-8 is for the JSON parser to refuse."""
     return sys.stdin.buffer.read()
+
+
+def bytes_of(argument: str) -> bytes:
+    """An argument, byte for byte as it was typed."""
+    return argument.encode(errors="surrogateescape")
 
 
 def on_terminal() -> bool:
@@ -121,35 +125,11 @@ def on_terminal() -> bool:
 
 def print_json(value: Any) -> None:
     """One line of JSON."""
-    from pydantic_core import to_json  # noqa: PLC0415
+    from pydantic_core import to_json
 
     typer.echo(to_json(value))
 
 
-def new_table(*columns: str, numbers: tuple[str, ...] = ()) -> "Table":
-    """An empty table; columns that hold numbers stand to the right, long text is folded."""
-    from rich.table import Table  # noqa: PLC0415
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for column in columns:
-        table.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
-    return table
-
-
-def add_row(table: "Table", *values: object) -> None:
-    """A row of plain text: what looks like markup in it is not."""
-    from rich.text import Text  # noqa: PLC0415
-
-    table.add_row(*(Text(printable(str(value))) for value in values))
-
-
-def print_table(table: "Table") -> None:
-    """To the terminal's width, or as wide as it likes where nobody's window is."""
-    from rich.console import Console  # noqa: PLC0415
-
-    Console(width=None if on_terminal() else 1000).print(table)
-
-
-def printable(text: str) -> str:
-    """Text that can't move the cursor: ids and errors are what some producer chose."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+def count_of(count: int, one: str) -> str:
+    """`1 job`, `2 jobs`, `1,000 jobs`."""
+    return f"{count:,} {one}{'' if count == 1 else 's'}"

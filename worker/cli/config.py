@@ -1,7 +1,6 @@
 """`worker config`: look at the config table and edit it."""
 
 import json
-import os
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,15 +12,15 @@ import typer
 from worker.cli.common import (
     NOT_THERE,
     JsonOption,
-    add_row,
+    bytes_of,
     complain,
+    count_of,
     group,
-    new_table,
     on_terminal,
-    print_table,
     read_stdin,
     run,
 )
+from worker.cli.table import Table
 
 if TYPE_CHECKING:
     from worker.config.table import ConfigTable
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 # A number of this many digits at most is written out, without an exponent.
 _PLAIN_DIGITS = 40
 
-app = group(help="The config table in DynamoDB: look at items, edit them, create it.")
+app: typer.Typer = group(help="The config table in DynamoDB: look at items, edit them, create it.")
 
 Key = Annotated[str, typer.Argument(metavar="KEY", help="The item's key.")]
 
@@ -44,7 +43,7 @@ def get(key: Key) -> None:
         async with _open_table(settings) as table:
             item = await table.get(_checked(key))
         if item is None:
-            return _tell_missing(key, settings)
+            return _complain_of_missing(key, settings)
         return 0 if _print(key, item, settings) else 1
 
     run(main)
@@ -59,7 +58,7 @@ def put(
 
     Workers use it within WORKER_CONFIG_TTL seconds.
     """
-    attributes = _parsed(read_stdin() if item == "-" else os.fsencode(item))
+    attributes = _parsed(read_stdin() if item == "-" else bytes_of(item))
 
     async def main(settings: "Settings") -> int:
         if attributes.get(settings.config_key, key) != key:
@@ -102,7 +101,7 @@ def delete(key: Key) -> None:
     async def main(settings: "Settings") -> int:
         async with _open_table(settings) as table:
             if not await table.delete(_checked(key)):
-                return _tell_missing(key, settings)
+                return _complain_of_missing(key, settings)
         typer.echo(f"{key}: deleted from table {settings.config_table!r}")
         return 0
 
@@ -131,15 +130,15 @@ def init() -> None:
 
 @asynccontextmanager
 async def _open_table(settings: "Settings") -> "AsyncIterator[ConfigTable]":
-    from worker.config.client import open_dynamo  # noqa: PLC0415
-    from worker.config.table import ConfigTable  # noqa: PLC0415
+    from worker.config.client import open_dynamo
+    from worker.config.table import ConfigTable
 
     async with open_dynamo(settings) as (_, client):
         yield ConfigTable(client, settings.config_table, settings.config_key)
 
 
 def _checked(key: str) -> str:
-    from worker.jobs.config_item import MAX_KEY_BYTES  # noqa: PLC0415
+    from worker.jobs.config_item import MAX_KEY_BYTES
 
     if not 1 <= len(key.encode(errors="replace")) <= MAX_KEY_BYTES:
         raise typer.BadParameter(f"a key has 1 to {MAX_KEY_BYTES:,} bytes", param_hint="KEY")
@@ -147,7 +146,7 @@ def _checked(key: str) -> str:
 
 
 def _parsed(text: bytes) -> dict[str, Any]:
-    """The item with its numbers exact."""
+    """Parse an item, its numbers exact."""
 
     def refuse(constant: str) -> NoReturn:
         raise ValueError(f"{constant} is no JSON")
@@ -162,9 +161,9 @@ def _parsed(text: bytes) -> dict[str, Any]:
 
 
 def _warn_of_policy(policy: Any) -> None:
-    """Say at once what would bury every job of this config later."""
-    from worker.jobs.config_item import plain  # noqa: PLC0415
-    from worker.jobs.policy import policy_problems  # noqa: PLC0415
+    """Complain at once of what would bury every job of this config later."""
+    from worker.jobs.config_item import plain
+    from worker.jobs.policy import policy_problems
 
     problems = policy_problems({} if policy is None else plain(policy))
     if problems:
@@ -172,7 +171,7 @@ def _warn_of_policy(policy: Any) -> None:
         complain(f"written, but its jobs will be buried as config_invalid: {why}")
 
 
-def _tell_missing(key: str, settings: "Settings") -> int:
+def _complain_of_missing(key: str, settings: "Settings") -> int:
     complain(f"there is no item {key!r} in table {settings.config_table!r}")
     return NOT_THERE
 
@@ -192,7 +191,7 @@ def _complain_of(key: str, item: "StoredAttributes") -> None:
 
 
 async def _show(table: "ConfigTable") -> int:
-    rows = new_table("Key", "Config", "Policy")
+    rows = Table("Key", "Config", "Policy")
     count = 0
     unusable = []
     async for key, item in table.scan():
@@ -203,17 +202,17 @@ async def _show(table: "ConfigTable") -> int:
         attributes = item.exact()
         del attributes[table.key_attribute]
         policy = attributes.pop("policy", None)
-        add_row(rows, key, _json(attributes), "-" if policy is None else _json(policy))
+        rows.add(key, _json(attributes), "-" if policy is None else _json(policy))
     if count > len(unusable):
-        print_table(rows)
-    typer.echo(f"{count:,} {'item' if count == 1 else 'items'} in table {table.name!r}")
+        rows.print()
+    typer.echo(f"{count_of(count, 'item')} in table {table.name!r}")
     for key, item in unusable:
         _complain_of(key, item)
     return 1 if unusable else 0
 
 
 def _json(value: Any) -> str:
-    """JSON with every digit of a number, sets as arrays, binary in base64."""
+    """Return JSON with every digit of a number, sets as arrays, binary in base64."""
     if isinstance(value, dict):
         return f"{{{','.join(f'{_json(name)}:{_json(item)}' for name, item in value.items())}}}"
     if isinstance(value, list):

@@ -9,26 +9,25 @@ from worker.cli.common import (
     NOT_THERE,
     JsonOption,
     QueuesOption,
-    add_row,
     complain,
+    count_of,
     group,
-    new_table,
     on_terminal,
     open_queues,
     print_json,
-    print_table,
     run,
 )
+from worker.cli.table import Table
 
 if TYPE_CHECKING:
     from worker.broker.admin import DeadEntry, QueueAdmin
     from worker.settings import Settings
 
-_ROWS = 50  # as many as a person reads
-_COMPLAINTS = 20  # as many refusals as are told one by one
-_ERROR_CHARS = 100  # the whole error is in the JSON
+_ROWS = 50  # rows, as many as a person reads
+_COMPLAINTS = 20  # as many refusals as are printed one by one
+_ERROR_CHARS = 100  # characters; the whole error is in the JSON
 
-app = group(help="Buried jobs: list them, put them back, drop them.")
+app: typer.Typer = group(help="Buried jobs: list them, put them back, drop them.")
 
 Ids = Annotated[list[str] | None, typer.Argument(metavar="ID", help="Ids of dead jobs.")]
 All = Annotated[bool, typer.Option("--all", help="The whole dead list.")]
@@ -49,12 +48,12 @@ def list_(
     """
 
     async def main(settings: "Settings") -> int:
-        async with open_queues(settings) as ledgers:
-            for ledger in ledgers:
+        async with open_queues(settings) as queues:
+            for admin in queues:
                 if as_json or not on_terminal():
-                    await _print_lines(ledger, limit)
+                    await _print_lines(admin, limit)
                 else:
-                    await _print_entries(ledger, limit or _ROWS)
+                    await _print_entries(admin, limit or _ROWS)
         return 0
 
     run(main, *(queue or ()))
@@ -71,16 +70,16 @@ def retry(ids: Ids = None, everything: All = False, queue: QueuesOption = None) 
     _check_choice(ids, everything=everything)
 
     async def main(settings: "Settings") -> int:
-        async with open_queues(settings) as ledgers:
+        async with open_queues(settings) as queues:
             if everything:
-                return max([await _retry_all(ledger) for ledger in ledgers])
-            found = {ledger: await ledger.find_dead(set(ids or ())) for ledger in ledgers}
+                return max([await _retry_all(admin) for admin in queues])
+            found = {admin: await admin.find_dead(set(ids or ())) for admin in queues}
             refused = []
-            for ledger, entries in found.items():
-                _tell("put back", ledger, await ledger.retry(entries), entries)
+            for admin, entries in found.items():
+                _report("put back", admin, await admin.retry(entries), entries)
                 refused += [entry for entry in entries if entry.problem]
-            _tell_refused(refused)
-            return _tell_unknown(ids or [], found) or (1 if refused else 0)
+            _complain_of_refused(refused)
+            return _complain_of_unknown(ids or [], found) or (1 if refused else 0)
 
     run(main, *(queue or ()))
 
@@ -94,15 +93,15 @@ def drop(ids: Ids = None, everything: All = False, queue: QueuesOption = None) -
     _check_choice(ids, everything=everything)
 
     async def main(settings: "Settings") -> int:
-        async with open_queues(settings) as ledgers:
+        async with open_queues(settings) as queues:
             if everything:
-                for ledger in ledgers:
-                    _tell("dropped", ledger, await ledger.drop_all())
+                for admin in queues:
+                    _report("dropped", admin, await admin.drop_all())
                 return 0
-            found = {ledger: await ledger.find_dead(set(ids or ())) for ledger in ledgers}
-            for ledger, entries in found.items():
-                _tell("dropped", ledger, await ledger.drop(entries), entries)
-            return _tell_unknown(ids or [], found)
+            found = {admin: await admin.find_dead(set(ids or ())) for admin in queues}
+            for admin, entries in found.items():
+                _report("dropped", admin, await admin.drop(entries), entries)
+            return _complain_of_unknown(ids or [], found)
 
     run(main, *(queue or ()))
 
@@ -112,32 +111,32 @@ def _check_choice(ids: list[str] | None, *, everything: bool) -> None:
         raise typer.BadParameter("name the jobs by their ids, or all of them by --all")
 
 
-async def _retry_all(ledger: "QueueAdmin") -> int:
+async def _retry_all(admin: "QueueAdmin") -> int:
     count, refused = 0, 0
-    async for done, problems in ledger.retry_all():
+    async for done, problems in admin.retry_all():
         count += done
-        _tell_refused(problems[: max(0, _COMPLAINTS - refused)])
+        _complain_of_refused(problems[: max(0, _COMPLAINTS - refused)])
         refused += len(problems)
     if refused > _COMPLAINTS:
         complain(f"{refused - _COMPLAINTS:,} more are refused; 'worker dead list' says why")
-    _tell("put back", ledger, count)
+    _report("put back", admin, count)
     return 1 if refused else 0
 
 
-def _tell(
-    done: str, ledger: "QueueAdmin", count: int, entries: "list[DeadEntry] | None" = None
+def _report(
+    done: str, admin: "QueueAdmin", count: int, entries: "list[DeadEntry] | None" = None
 ) -> None:
-    """Say what was done, unless nothing of this queue was meant."""
+    """Print what was done, unless no job of this queue was named."""
     if entries is None or entries:
-        typer.echo(f"{ledger.name}: {count:,} {'job' if count == 1 else 'jobs'} {done}")
+        typer.echo(f"{admin.name}: {count_of(count, 'job')} {done}")
 
 
-def _tell_refused(entries: "list[DeadEntry]") -> None:
+def _complain_of_refused(entries: "list[DeadEntry]") -> None:
     for entry in entries:
         complain(f"{entry.id or 'an entry without a readable id'} stays dead: {entry.problem}")
 
 
-def _tell_unknown(ids: list[str], found: "dict[QueueAdmin, list[DeadEntry]]") -> int:
+def _complain_of_unknown(ids: list[str], found: "dict[QueueAdmin, list[DeadEntry]]") -> int:
     known = {entry.id for entries in found.values() for entry in entries}
     unknown = [job_id for job_id in dict.fromkeys(ids) if job_id not in known]
     for job_id in unknown:
@@ -145,10 +144,10 @@ def _tell_unknown(ids: list[str], found: "dict[QueueAdmin, list[DeadEntry]]") ->
     return NOT_THERE if unknown else 0
 
 
-async def _print_lines(ledger: "QueueAdmin", limit: int | None) -> None:
+async def _print_lines(admin: "QueueAdmin", limit: int | None) -> None:
     count = 0
-    async for entry in ledger.dead():
-        known = {"queue": ledger.name, "id": entry.id, "handler": entry.handler}
+    async for entry in admin.dead():
+        known = {"queue": admin.name, "id": entry.id, "handler": entry.handler}
         fields = entry.fields or {"entry": entry.raw.decode(errors="replace")}
         print_json({**known, **fields, "problem": entry.problem})
         count += 1
@@ -156,13 +155,12 @@ async def _print_lines(ledger: "QueueAdmin", limit: int | None) -> None:
             return
 
 
-async def _print_entries(ledger: "QueueAdmin", limit: int) -> None:
-    table = new_table("Id", "Handler", "Reason", "Attempts", "Died", "Error", numbers=("Attempts",))
+async def _print_entries(admin: "QueueAdmin", limit: int) -> None:
+    table = Table("Id", "Handler", "Reason", "Attempts", "Died", "Error", numbers=("Attempts",))
     shown = 0
-    async for entry in ledger.dead():
+    async for entry in admin.dead():
         fields = entry.fields
-        add_row(
-            table,
+        table.add(
             entry.id or "-",
             entry.handler or "-",
             fields.get("reason", "-"),
@@ -174,10 +172,10 @@ async def _print_entries(ledger: "QueueAdmin", limit: int) -> None:
         if shown == limit:
             break
     if shown:
-        print_table(table)
-    total = (await ledger.status()).dead
+        table.print()
+    total = (await admin.status()).dead
     rest = f" ({shown} shown; see --limit)" if shown < total else ""
-    typer.echo(f"{ledger.name}: {total:,} dead{rest}")
+    typer.echo(f"{admin.name}: {total:,} dead{rest}")
 
 
 def _time(ms: Any) -> str:

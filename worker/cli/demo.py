@@ -9,14 +9,14 @@ from worker.cli.common import complain
 
 def demo(
     keep: Annotated[
-        bool, typer.Option("--keep", help="Leave the servers up, and tell how to use them.")
+        bool, typer.Option("--keep", help="Leave the servers up, and show how to use them.")
     ] = False,
 ) -> None:
     """See it work: webhook delivery, on servers of its own."""
-    from worker.errors import WorkerError  # noqa: PLC0415
+    from worker.errors import WorkerError
 
     try:
-        from worker.demo.story import play  # noqa: PLC0415
+        from worker.demo.story import play
 
         play(keep=keep)
     except KeyboardInterrupt:

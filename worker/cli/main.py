@@ -1,9 +1,21 @@
-"""The commands and what they share."""
+"""The commands, and how the process that runs one ends."""
+
+import errno
+import os
+import sys
+from typing import NoReturn
+
+import typer
 
 from worker.cli import check, config, dead, demo, push, result, run, status
-from worker.cli.common import group
+from worker.cli.common import complain, group
+from worker.runtime.printable import has_surrogates
+from worker.runtime.streams import discard_output, flush_output
 
-app = group(
+_USAGE = 2  # the exit code for arguments that can't be used
+_UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF, errno.EAGAIN}
+
+app: typer.Typer = group(
     name="worker",
     help="Jobs from a Redis list, their config from DynamoDB, their results back in Redis.",
     epilog="Settings come from WORKER_* in the environment or .env; AWS settings are botocore's.",
@@ -16,3 +28,37 @@ app.command("status")(status.status)
 app.add_typer(dead.app, name="dead")
 app.command("check")(check.check)
 app.command("demo")(demo.demo)
+
+
+def run_command_line() -> None:
+    """Run the command that the arguments name, and exit with its code.
+
+    Output that can't be written, to a full disk, say, ends in one line and exit code 1.
+    """
+    try:
+        app(_arguments(sys.argv[1:]), prog_name="worker")
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        discard_output()
+        _complain_of_output(error)
+    finally:
+        failed = flush_output()
+        if failed:
+            _complain_of_output(failed)
+
+
+def _arguments(given: list[str]) -> list[str]:
+    """Read as UTF-8 what the locale could not read: ids and payloads are JSON text."""
+    try:
+        return [os.fsencode(text).decode() if has_surrogates(text) else text for text in given]
+    except UnicodeDecodeError:
+        number = next(n for n, text in enumerate(given, start=1) if has_surrogates(text))
+        complain(f"argument {number} is not text in UTF-8: {given[number - 1]}")
+        sys.exit(_USAGE)
+
+
+def _complain_of_output(error: OSError) -> NoReturn:
+    if not isinstance(error, BrokenPipeError):  # who reads it has seen enough
+        complain(f"the output can't be written: {error.strerror}")
+    sys.exit(1)

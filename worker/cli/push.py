@@ -1,12 +1,12 @@
 """`worker push`: enqueue jobs from the shell."""
 
-import os
+import math
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from worker.cli.common import QueueOption, read_stdin, redis_explained, run
-from worker.cli.result import WaitOption, tell_result
+from worker.cli.common import QueueOption, bytes_of, read_stdin, run
+from worker.cli.result import WaitOption, print_result
 
 if TYPE_CHECKING:
     from worker.client import Client
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _STEP = 1000  # jobs between two looks at the ids that were pushed
 
 
-def push(
+def push(  # noqa: PLR0913 - a command's options
     handler: Annotated[str, typer.Argument(metavar="HANDLER", help="The handler's name.")],
     payload: Annotated[
         str | None, typer.Argument(metavar="PAYLOAD", help="JSON; '-' reads it from stdin.")
@@ -44,6 +44,8 @@ def push(
         raise typer.BadParameter(
             "--lines makes many jobs, which can't share one id: leave out --id"
         )
+    if delay is not None and not math.isfinite(delay):
+        raise typer.BadParameter("it must be finite", param_hint="--delay")
     if job_id == "":
         raise typer.BadParameter("it must not be empty", param_hint="--id")
     fields = {"handler": handler, "config": config, "id": job_id}
@@ -52,7 +54,8 @@ def push(
     jobs = [{**given, "payload": _parsed(name, text)} for name, text in payloads.items()]
 
     async def main(settings: "Settings") -> int:
-        from worker.client import Client  # noqa: PLC0415
+        from worker.broker.explain import redis_explained
+        from worker.client import Client
 
         _check(given, payloads, settings)
         with redis_explained(settings):
@@ -61,13 +64,13 @@ def push(
                 ids = await _enqueue(client, jobs, delay, to_stderr=wait is not None)
                 if wait is None:
                     return 0
-                return await _tell_results(client, ids, wait, before)
+                return await _print_results(client, ids, wait, before)
 
     run(main, queue)
 
 
 def _payloads(payload: str | None, *, lines: bool) -> dict[str, bytes]:
-    """The JSON of each payload, under a name to complain of it by."""
+    """Return the JSON of each payload, by the name that a complaint gives it."""
     if lines:
         if payload not in (None, "-"):
             raise typer.BadParameter("--lines reads the payloads from stdin: leave out PAYLOAD")
@@ -75,11 +78,11 @@ def _payloads(payload: str | None, *, lines: bool) -> dict[str, bytes]:
         return {f"line {number}": text for number, text in texts if text.strip()}
     if payload is None:
         return {"PAYLOAD": b"null"}
-    return {"PAYLOAD": read_stdin() if payload == "-" else os.fsencode(payload)}
+    return {"PAYLOAD": read_stdin() if payload == "-" else bytes_of(payload)}
 
 
 def _parsed(name: str, text: bytes) -> Any:
-    from pydantic_core import from_json  # noqa: PLC0415
+    from pydantic_core import from_json
 
     try:
         return from_json(text, allow_inf_nan=False)
@@ -88,12 +91,12 @@ def _parsed(name: str, text: bytes) -> Any:
 
 
 def _check(given: dict[str, str], payloads: dict[str, bytes], settings: "Settings") -> None:
-    """Refuse all where a worker would bury one, so that what was mended can be pushed again."""
-    from pydantic_core import to_json  # noqa: PLC0415
+    """Refuse all where a worker would bury one, so that all can be pushed again once corrected."""
+    from pydantic_core import to_json
 
-    from worker.errors import Malformed  # noqa: PLC0415
-    from worker.jobs.job import decode  # noqa: PLC0415
-    from worker.jobs.keys import Keys  # noqa: PLC0415
+    from worker.errors import Malformed
+    from worker.jobs.job import decode
+    from worker.jobs.keys import Keys
 
     keys = Keys(settings.queue[0])
     before_payload = to_json({"id": "0" * 32, **given})[:-1] + b',"payload":'
@@ -105,7 +108,7 @@ def _check(given: dict[str, str], payloads: dict[str, bytes], settings: "Setting
 
 
 async def _result_now(client: "Client", job_id: str | None) -> "Result | None":
-    """What an earlier job of this id has left behind, which is not what --wait is for."""
+    """Return the result of an earlier job of this id: --wait waits for the one after it."""
     try:
         return await client.result(job_id, timeout=0) if job_id else None
     except TimeoutError:
@@ -123,15 +126,15 @@ async def _enqueue(
     return ids
 
 
-async def _tell_results(
+async def _print_results(
     client: "Client", ids: list[str], wait: float, before: "Result | None"
 ) -> int:
-    """Print the results in the jobs' order, within `wait` seconds in all; the worst code counts."""
-    import anyio  # noqa: PLC0415
+    """Print the results in the jobs' order, within `wait` seconds in all. Return the worst code."""
+    import anyio
 
     until = anyio.current_time() + wait
     codes = [
-        await tell_result(
+        await print_result(
             client, job_id, max(0, round(until - anyio.current_time(), 3)), after=before
         )
         for job_id in ids

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from worker.cli.common import NOT_THERE, QueueOption, complain, print_json, redis_explained, run
+from worker.cli.common import NOT_THERE, QueueOption, complain, print_json, run
 
 if TYPE_CHECKING:
     from worker.client import Client
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from worker.settings import Settings
 
 WaitOption = Annotated[
-    float | None, typer.Option(min=0, metavar="SECONDS", help="Wait for the result so long.")
+    float | None, typer.Option(min=0, metavar="SECONDS", help="Wait that long for the result.")
 ]
 
 
@@ -27,19 +27,20 @@ def result(
     """
 
     async def main(settings: "Settings") -> int:
-        from worker.client import Client  # noqa: PLC0415
+        from worker.broker.explain import redis_explained
+        from worker.client import Client
 
         with redis_explained(settings):
             async with Client(settings) as client:
-                return await tell_result(client, job_id, wait or 0)
+                return await print_result(client, job_id, wait or 0)
 
     run(main, queue)
 
 
-async def tell_result(
+async def print_result(
     client: "Client", job_id: str, wait: float, *, after: "Result | None" = None
 ) -> int:
-    """Print the result and give the exit code that says how the job ended."""
+    """Print the result. Return the exit code that says how the job ended."""
     try:
         found = await client.result(job_id, timeout=wait, after=after)
     except TimeoutError as error:

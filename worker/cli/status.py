@@ -4,16 +4,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from worker.cli.common import (
-    JsonOption,
-    QueuesOption,
-    add_row,
-    new_table,
-    open_queues,
-    print_json,
-    print_table,
-    run,
-)
+from worker.cli.common import JsonOption, QueuesOption, open_queues, print_json, run
+from worker.cli.table import Table
 
 if TYPE_CHECKING:
     from worker.broker.admin import QueueStatus
@@ -24,12 +16,12 @@ def status(queue: QueuesOption = None, as_json: JsonOption = False) -> None:
     """Show how many jobs are where, and the workers."""
 
     async def main(settings: "Settings") -> int:
-        async with open_queues(settings) as ledgers:
-            queues = {ledger.name: await ledger.status() for ledger in ledgers}
+        async with open_queues(settings) as queues:
+            found = {admin.name: await admin.status() for admin in queues}
         if as_json:
-            print_json(queues)
+            print_json(found)
         else:
-            _show(queues)
+            _show(found)
         return 0
 
     run(main, *(queue or ()))
@@ -37,17 +29,17 @@ def status(queue: QueuesOption = None, as_json: JsonOption = False) -> None:
 
 def _show(queues: "dict[str, QueueStatus]") -> None:
     counts = ("Pending", "Active", "Scheduled", "Dead")
-    table = new_table("Queue", *counts, numbers=counts)
+    table = Table("Queue", *counts, numbers=counts)
     for name, state in queues.items():
-        add_row(table, name, state.pending, state.active, state.scheduled, state.dead)
-    print_table(table)
+        table.add(name, state.pending, state.active, state.scheduled, state.dead)
+    table.print()
     if not any(state.workers for state in queues.values()):
         typer.echo("No worker is running.")
         return
     typer.echo()
-    workers = new_table("Queue", "Worker", "Lease", "Holds", numbers=("Holds",))
+    workers = Table("Queue", "Worker", "Lease", "Holds", numbers=("Holds",))
     for name, state in queues.items():
         for worker in state.workers:
             lease = f"{worker.lease_ms / 1000:.1f} s left" if worker.live else "ended"
-            add_row(workers, name, worker.id, lease, worker.held)
-    print_table(workers)
+            workers.add(name, worker.id, lease, worker.held)
+    workers.print()

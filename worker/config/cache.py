@@ -50,7 +50,7 @@ class ConfigCache:
         self._bytes = 0
         self._monotonic = monotonic
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
-        self.last_use = 0.0
+        self.last_use: float = 0.0
 
     def __len__(self) -> int:
         return len(self._entries)

@@ -37,7 +37,7 @@ class Batch:
         self.items: dict[str, ConfigItem] = {}
         self.error: ConfigUnavailable | None = None
         self.sent = False
-        self.done = anyio.Event()
+        self.done: anyio.Event = anyio.Event()
 
 
 class BatchLoader:
@@ -54,7 +54,7 @@ class BatchLoader:
         self._batch_of: dict[str, Batch] = {}  # the latest batch of each key, while not done
         self._sends = False
         self._changed = anyio.Event()
-        self.in_flight = 0
+        self.in_flight: int = 0
 
     def open(self, group: TaskGroup) -> None:
         """Read by tasks of this group from now on."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from worker.errors import ConfigUnavailable
 from worker.jobs.backoff import Backoff
 
-log = logging.getLogger("worker.config")
+log: logging.Logger = logging.getLogger("worker.config")
 
 # Seconds until the next read after one that failed. Until then look-ups are answered from the
 # cache, or fail at once, instead of each waiting for the SDK's time-outs.
@@ -25,7 +25,7 @@ class ConfigOutage:
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
-        self.in_a_row = 0
+        self.in_a_row: int = 0
         self._misconfigured = False
         self._began_at = 0.0
         self._failed_at = 0.0

@@ -46,7 +46,7 @@ class Refresher:
         self._cache = cache
         self._ttl = ttl
         self._monotonic = monotonic
-        self.read_time = ReadTime(_HALF_LIFE * ttl, monotonic)
+        self.read_time: ReadTime = ReadTime(_HALF_LIFE * ttl, monotonic)
 
     async def run(self, read: Callable[[Iterable[str]], None]) -> None:
         """Hand to `read` what is due, for ever; wake less often while no job uses config."""

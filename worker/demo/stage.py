@@ -1,9 +1,8 @@
-"""What the demo needs round it: the example, an environment of its own, the worker processes."""
+"""What the demo runs in: the example, an environment of its own, the worker processes."""
 
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,10 +11,11 @@ from pathlib import Path
 import worker
 from worker.demo.servers import child, last_line
 from worker.errors import StartupError, WorkerError
+from worker.runtime.commands import worker_command
 
 EXAMPLE = "examples.webhooks:app"
 PROCESSES = 2
-_ENDS = (signal.SIGTERM, signal.SIGHUP)
+_ENDS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 _RUN = ["run", EXAMPLE, "--processes", str(PROCESSES)]
 
 # Everything the story depends on, so that a stray .env can't change it.
@@ -31,7 +31,7 @@ SETTINGS = {
 
 
 def find_clone() -> Path:
-    """The folder that holds `examples/`. Raises StartupError: the installed package has none."""
+    """Return the folder of `examples/`. Raise StartupError: an installed package has none."""
     for folder in (Path(worker.__file__).parent.parent, Path.cwd()):
         if (folder / "examples" / "webhooks.py").is_file():
             return folder
@@ -57,38 +57,36 @@ class Workers:
     log: Path
 
     def check(self) -> None:
-        """Raises WorkerError, with the end of their log, where they have ended."""
+        """Raise WorkerError, with the end of their log, where they have ended."""
         if self.process.poll() is not None:
             last = last_line(self.log)
-            raise WorkerError(f"the workers ended by themselves; the last they said: {last}")
+            raise WorkerError(f"the workers ended by themselves; their last line: {last}")
 
 
 @contextmanager
 def workers(clone: Path, log: Path) -> Iterator[Workers]:
-    """`worker run` with the example, ready; drained with the context."""
+    """Run `worker run` with the example. The context begins once it is ready, and drains it."""
 
     def are_ready() -> bool:
         return log.read_text(errors="replace").count("takes jobs from") == PROCESSES
 
-    command = [sys.executable, "-m", "worker", *_RUN]
+    # The example is found there whatever the current folder is.
     environment = {**os.environ, "PYTHONPATH": str(clone)}
-    with child(command, log, are_ready, environment) as started:
+    with child(worker_command(*_RUN), log, are_ready, environment) as started:
         yield Workers(started, log)
 
 
 def workers_command() -> str:
-    """What `workers` runs, as one would type it."""
+    """Return what `workers` runs, as one types it."""
     return " ".join(["worker", *_RUN])
 
 
 @contextmanager
 def every_end_like_ctrl_c() -> Iterator[None]:
     """Take a closed terminal and a `kill` for Ctrl-C, so that they too end the children."""
-
-    def interrupt(*_: object) -> None:
-        signal.raise_signal(signal.SIGINT)
-
-    before = {number: signal.signal(number, interrupt) for number in _ENDS}
+    # Not one that is ignored: SIGHUP under nohup.
+    numbers = [number for number in _ENDS if signal.getsignal(number) != signal.SIG_IGN]
+    before = {n: signal.signal(n, signal.default_int_handler) for n in numbers}
     try:
         yield
     finally:

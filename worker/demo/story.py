@@ -28,7 +28,7 @@ from worker.settings import Settings
 
 
 def play(*, keep: bool) -> None:
-    """Run the demo; with `keep`, leave its servers up until Ctrl-C. Raises WorkerError."""
+    """Run the demo; with `keep`, leave its servers up until Ctrl-C. Raise WorkerError."""
     screen = Screen()
     clone = find_clone()
     with every_end_like_ctrl_c(), ExitStack() as stack:
@@ -49,7 +49,7 @@ def play(*, keep: bool) -> None:
 
 
 def _set_up(stack: ExitStack, screen: Screen) -> tuple[Servers, Receiver]:
-    """Start the servers and fill the table; tells where they are."""
+    """Start the servers and fill the table. Return where they are."""
     with screen.waiting("Starting Valkey and DynamoDB (moto)"):
         servers = stack.enter_context(embedded_servers())
     receiver = Receiver(free_port())
@@ -130,7 +130,7 @@ def _tell_what_next(screen: Screen) -> None:
 
 def _tell_environment(screen: Screen, servers: Servers, receiver: Receiver) -> None:
     """How to use the servers from another terminal; every line can be copied."""
-    mended = f'{{"endpoint": "{receiver.url}/{UMBRELLA.name}", "secret": "{UMBRELLA.secret}"}}'
+    corrected = f'{{"endpoint": "{receiver.url}/{UMBRELLA.name}", "secret": "{UMBRELLA.secret}"}}'
     screen.title("The servers stay up until Ctrl-C. In another terminal, in this folder:")
     screen.commands(
         *(f"export {name}={shlex.quote(value)}" for name, value in servers.environment.items())
@@ -138,8 +138,8 @@ def _tell_environment(screen: Screen, servers: Servers, receiver: Receiver) -> N
     screen.title("What to type next")
     screen.commands(
         "uv run worker status",
-        f"# mend {UMBRELLA.name}'s endpoint, put its buried jobs back, and deliver them",
-        f"uv run worker config put {UMBRELLA.name} {shlex.quote(mended)}",
+        f"# correct {UMBRELLA.name}'s endpoint, put its buried jobs back, and deliver them",
+        f"uv run worker config put {UMBRELLA.name} {shlex.quote(corrected)}",
         "uv run worker dead retry --all",
         "uv run worker run examples.webhooks:app --burst",
         f"uv run worker result {UMBRELLA.name}-0001",

@@ -21,7 +21,7 @@ class Tally:
         else:
             self.dead += 1
         self.retries += max(0, result.attempts - 1)
-        # A retried job's start is that of its last attempt, which tells of the backoff instead.
+        # A retried job's start is that of its last attempt, which measures the backoff instead.
         if result.attempts == 1 and result.started_at and result.enqueued_at:
             self.pickups.append(max(0, result.started_at - result.enqueued_at))
 

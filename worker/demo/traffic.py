@@ -26,9 +26,9 @@ class Traffic:
     def __init__(
         self, client: Client, table: ConfigTable, receiver: Receiver, screen: Screen
     ) -> None:
-        self.tallies = {tenant.name: Tally() for tenant in TENANTS}
+        self.tallies: dict[str, Tally] = {tenant.name: Tally() for tenant in TENANTS}
         self.firsts: dict[str, Result] = {}
-        self.seconds = 0.0
+        self.seconds: float = 0.0
         self._client = client
         self._table = table
         self._receiver = receiver
@@ -39,7 +39,7 @@ class Traffic:
     async def run(self, workers: Workers) -> None:
         """Push everything and wait for all results.
 
-        Raises WorkerError when the workers end, TimeoutError where a result does not come.
+        Raise WorkerError when the workers end, TimeoutError where a result does not come.
         """
         totals = {ALL: DELIVERIES, **{tenant.name: tenant.deliveries for tenant in TENANTS}}
         batches = _batches()
@@ -89,7 +89,7 @@ class Traffic:
             )
 
     async def _edit(self) -> None:
-        """Mend the one item."""
+        """Correct the one item."""
         name = INITECH.name
         self._screen.say(
             f"\n  Half-way. {name} has had {self._receiver.failed[name]:,} attempts refused with "
@@ -100,8 +100,9 @@ class Traffic:
 
     def _note(self, name: str, tally: Tally) -> str:
         failed = self._receiver.failed[name]
-        counts = (("failed attempts", failed), ("buried", tally.dead))
-        return ", ".join(f"{n:,} {what}" for what, n in counts if n)
+        attempts = f"{failed:,} failed attempt{'' if failed == 1 else 's'}" if failed else ""
+        buried = f"{tally.dead:,} buried" if tally.dead else ""
+        return ", ".join(filter(None, (attempts, buried)))
 
     async def _forget(self) -> None:
         for task in self._following:

@@ -1,10 +1,11 @@
 """A handler bound to its types: validators built once, and its view of a config item."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from pydantic.errors import PydanticUserError
+from pydantic_core import to_json
 
 from worker.app import Handler
 from worker.errors import HandlerError
@@ -25,7 +26,8 @@ class ConfigView:
     """One version of a config item, as one handler sees it.
 
     The two infos are what results say of it, None where there is no item. `problem` says which
-    attribute is wrong where the item can't be used.
+    attribute is wrong where the item can't be used. Made once for each version of an item, and with
+    it the infos' JSON, which every result repeats.
     """
 
     value: Any
@@ -33,6 +35,12 @@ class ConfigView:
     info: dict[str, Any] | None
     stale_info: dict[str, Any] | None
     problem: str | None = None
+    info_json: bytes = field(init=False)
+    stale_info_json: bytes = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "info_json", to_json(self.info))
+        object.__setattr__(self, "stale_info_json", to_json(self.stale_info))
 
 
 class BoundHandler:
@@ -43,21 +51,23 @@ class BoundHandler:
 
     def __init__(self, handler: Handler, settings: Policy) -> None:
         handler.resolve()
-        self.name = handler.name
-        self.function = handler.function
-        self.is_async = handler.is_async
-        self.takes_batches = handler.batch is not None
-        self.is_direct = self.is_async and not self.takes_batches  # called as it is
-        self.turns = _turns(handler)
-        self.arguments = handler.arguments
+        self.name: str = handler.name
+        self.function: Callable[..., Any] = handler.function
+        self.is_async: bool = handler.is_async
+        self.takes_batches: bool = handler.batch is not None
+        self.is_direct: bool = self.is_async and not self.takes_batches  # called as it is
+        self.turns: Turns | Batches | None = _turns(handler)
+        self.arguments: Callable[[Any, Any, Any], dict[str, Any]] = handler.arguments
         self._takes_state = "state" in handler.takes
         self._state: Any = None
-        self.policy = settings.changed(handler.options)
+        self.policy: Policy = settings.changed(handler.options)
         self._takes_plain_config = handler.config_is_plain
         self._takes_config = "config" in handler.takes
-        self.validate_payload = _validator(payload_validator, handler, "payload")
+        self.validate_payload: Callable[[Any], Any] | None = _validator(
+            payload_validator, handler, "payload"
+        )
         self._validate_config = _validator(config_validator, handler, "config")
-        self.result_type = _result_type(handler)
+        self.result_type: ResultType | None = _result_type(handler)
 
     def give_state(self, state: Any) -> None:
         """Pass what the app's lifespan yielded to each call, if the function takes it."""

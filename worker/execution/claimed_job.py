@@ -73,16 +73,16 @@ class ClaimedJob:
         keys: Keys,
         settle: "Callable[[ClaimedJob, Outcome | None], None] | None" = None,
     ) -> None:
-        self.raw = raw
-        self.keys = keys
-        self.settle = settle
+        self.raw: bytes = raw
+        self.keys: Keys = keys
+        self.settle: Callable[[ClaimedJob, Outcome | None], None] | None = settle
         self.on_end: Callable[[ClaimedJob], None] | None = None
-        self.state = _WAITING
+        self.state: JobState = _WAITING
         self.item: ConfigItem | None = None
         self.view: ConfigView | None = None
-        self.stale = False
+        self.stale: bool = False
         self.started_at: int | None = None
-        self.deadline = inf
+        self.deadline: float = inf
         self.task: asyncio.Task[None] | None = None
         self.stop_reason: StopReason | None = None
         self.outcome: Outcome | None = None

@@ -21,8 +21,8 @@ class ConfigPace:
     def __init__(self, concurrency: int, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._concurrency = concurrency
         self._monotonic = monotonic
-        self.ready_in_a_row = 0
-        self.failed_in_a_row = 0
+        self.ready_in_a_row: int = 0
+        self.failed_in_a_row: int = 0
         self._waiting = 0
         self._last_waited_at = 0.0
         self._pauses = 0

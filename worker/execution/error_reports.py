@@ -17,7 +17,7 @@ from worker.execution.threads import HandlerThreads
 from worker.jobs.job import Job
 from worker.runtime.forks import end_child
 
-log = logging.getLogger("worker")
+log: logging.Logger = logging.getLogger("worker")
 
 # Seconds that one call may take.
 TIME_LIMIT = 5.0

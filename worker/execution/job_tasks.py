@@ -14,7 +14,7 @@ from worker.execution.pipeline import Pipeline
 from worker.execution.time_limits import TimeLimits
 from worker.jobs.outcome import Outcome, requeue
 
-log = logging.getLogger("worker")
+log: logging.Logger = logging.getLogger("worker")
 
 # Seconds that a cancelled handler has to clean up before the worker goes on without it.
 CLEANUP_SECONDS = 3.0

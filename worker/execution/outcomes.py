@@ -1,7 +1,7 @@
 """Makes the outcomes: what becomes of a job, as result and dead-list entry. Touches no store."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pydantic_core import from_json, to_json
@@ -39,9 +39,9 @@ from worker.jobs.outcome import (
     requeue,
 )
 from worker.jobs.policy import Policy
-from worker.jobs.result import Attempt, ErrorInfo, JobFacts, encode_result
+from worker.jobs.result import Attempt, ErrorInfo, JobFacts, encode_result, encode_success
 
-log = logging.getLogger("worker")
+log: logging.Logger = logging.getLogger("worker")
 
 
 class Outcomes:
@@ -59,7 +59,8 @@ class Outcomes:
     ) -> None:
         self.defaults = defaults
         self._worker_id = worker_id
-        self.now_ms = clock.now_ms
+        self._worker_json = to_json(worker_id)
+        self.now_ms: Callable[[], int] = clock.now_ms
         self._failed_hooks = failed
         self._warned_of_seconds = False
 
@@ -127,22 +128,26 @@ class Outcomes:
     def succeeded(self, claimed: ClaimedJob, value: Any) -> Outcome:
         """The handler returned `value`."""
         try:
-            attempt = self._attempt(claimed, claimed.job.attempts + 1)
-            result = encode_result(claimed.job, attempt, "succeeded", result=value)
-            if b"NaN" in result or b"Infinity" in result:
-                from_json(result, allow_inf_nan=False)
+            json = to_json(value)
+            if b"NaN" in json or b"Infinity" in json:
+                from_json(json, allow_inf_nan=False)
         except Exception as error:  # noqa: BLE001 - a value's own code may raise anything
             problem = f"the result has no JSON: {message_of(error)}"
             return self._bury_after_run(claimed, "result_invalid", ResultInvalid(problem))
         limit = self.defaults.max_result_bytes
-        if len(result) > limit and (size := len(to_json(value))) > limit:
+        if len(json) > limit:
             problem = (
-                f"the result has {size:,} bytes, more than WORKER_MAX_RESULT_BYTES ({limit:,}); "
-                "store it elsewhere and return where"
+                f"the result has {len(json):,} bytes, more than WORKER_MAX_RESULT_BYTES "
+                f"({limit:,}); store it elsewhere and return where"
             )
             return self._bury_after_run(claimed, "result_too_large", ResultTooLarge(problem))
-        policy = claimed.view.policy if claimed.view else self.defaults.policy
-        return finish(claimed.raw, claimed.job, result, policy.result_ttl_ms)
+        view = claimed.view
+        assert view is not None  # noqa: S101 - it ran
+        config = view.stale_info_json if claimed.stale else view.info_json
+        result = encode_success(
+            claimed.job, json, config, self._worker_json, claimed.started_at, self.now_ms()
+        )
+        return finish(claimed.raw, claimed.job, result, view.policy.result_ttl_ms)
 
     def failed(self, claimed: ClaimedJob, error: BaseException) -> Outcome:
         """The handler raised: another attempt, or the dead list."""

@@ -35,7 +35,7 @@ class ResultType:
         except PydanticSchemaGenerationError:
             adapter = TypeAdapter(annotation, config={"arbitrary_types_allowed": True})
         schema = adapter.core_schema
-        self.plain = annotation if annotation in _PLAIN else None
+        self.plain: Any = annotation if annotation in _PLAIN else None
         self._validate = adapter.validator.validate_python
         self._to_json = adapter.serializer.to_json
         self._has_same_json = node_types(schema) <= _SAME_JSON and not any(

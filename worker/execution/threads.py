@@ -11,7 +11,7 @@ from anyio import CapacityLimiter, to_thread
 
 from worker.runtime.forks import end_child
 
-log = logging.getLogger("worker")
+log: logging.Logger = logging.getLogger("worker")
 
 
 class HandlerThreads:

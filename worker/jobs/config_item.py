@@ -43,10 +43,10 @@ class ConfigItem:
         self.key = key
         self.attributes = attributes
         self.asked_at = asked_at
-        self.absence_confirmed = absence_confirmed or attributes is not None
+        self.absence_confirmed: bool = absence_confirmed or attributes is not None
         self._stored = attributes if isinstance(attributes, StoredAttributes) else None
-        self.problem = self._stored.problem if self._stored is not None else None
-        self.size = _OVERHEAD + (self._stored.size if self._stored is not None else 0)
+        self.problem: str | None = self._stored.problem if self._stored is not None else None
+        self.size: int = _OVERHEAD + (self._stored.size if self._stored is not None else 0)
         self.views: dict[str, Any] = {}
         self._key_attribute = key_attribute
 

@@ -134,6 +134,39 @@ def encode_result(
     )
 
 
+def encode_success(
+    job: Job,
+    result: bytes,
+    config: bytes,
+    worker: bytes,
+    started_at: int | None,
+    finished_at: int,
+) -> bytes:
+    """Return the JSON of the result of a job that succeeded, as `encode_result` would.
+
+    `result`, `config` and `worker` are JSON already. Most of it is the same for every job, so that
+    to put it together takes half the time of encoding it all.
+    """
+    enqueued_at = job.enqueued_at
+    begun = finished_at if started_at is None else started_at
+    if not (enqueued_at or 0) <= begun <= finished_at:
+        enqueued_at, started_at, finished_at = in_order(enqueued_at, started_at, finished_at)
+    return (
+        b'{"id":%b,"handler":%b,"status":"succeeded","result":%b,"error":null,"attempts":%d,'
+        b'"config":%b,"worker":%b,"enqueued_at":%b,"started_at":%b,"finished_at":%d}'
+    ) % (
+        to_json(job.id),
+        to_json(job.handler),
+        result,
+        job.attempts + 1,
+        config,
+        worker,
+        b"null" if enqueued_at is None else b"%d" % enqueued_at,
+        b"null" if started_at is None else b"%d" % started_at,
+        finished_at,
+    )
+
+
 def in_order(
     enqueued_at: int | None, started_at: int | None, finished_at: int
 ) -> tuple[int | None, int | None, int]:

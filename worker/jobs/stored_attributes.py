@@ -26,14 +26,14 @@ class StoredAttributes(Mapping[str, Any]):
     __slots__ = ("plain", "problem", "size", "text")
 
     def __init__(self, text: str, raw: Mapping[str, Any]) -> None:
-        self.text = text
+        self.text: str = text
         self.problem: str | None = None
         try:
-            self.plain = decoded(raw, plain_number)
+            self.plain: dict[str, Any] = decoded(raw, plain_number)
         except Unusable as error:
             self.plain = {}
             self.problem = str(error)
-        self.size = _size_of(text) if self.problem is None else sys.getsizeof(text)
+        self.size: int = _size_of(text) if self.problem is None else sys.getsizeof(text)
 
     def exact(self) -> dict[str, Any]:
         """Return all values, numbers as `Decimal`; the caller's own."""

@@ -17,7 +17,7 @@ from worker.execution.claimed_job import ClaimedJob, StopReason
 from worker.process.held import HeldJobs
 from worker.process.parts import Parts
 
-log = logging.getLogger("worker")
+log: logging.Logger = logging.getLogger("worker")
 
 
 class Doubt:

@@ -27,7 +27,7 @@ from worker.execution.job_tasks import CLEANUP_SECONDS
 from worker.process.exchange_loop import ExchangeLoop
 from worker.process.parts import Parts
 
-log = logging.getLogger("worker")
+log: logging.Logger = logging.getLogger("worker")
 
 _LAST_WRITES = 5.0  # seconds to write the last outcomes, with Redis away
 _POLL = 0.02  # seconds between looks at whether draining is done

@@ -31,9 +31,11 @@ class ExchangeLoop:
     def __init__(self, queue: Queue, parts: Parts) -> None:
         self.queue = queue
         self._woken = asyncio.Event()
-        self.held = HeldJobs(queue.keys, parts.slots, self._woken.set, parts.suspects.gone)
-        self.doubt = Doubt(queue, self.held, parts)
-        self.has_seen_queue_empty = False
+        self.held: HeldJobs = HeldJobs(
+            queue.keys, parts.slots, self._woken.set, parts.suspects.gone
+        )
+        self.doubt: Doubt = Doubt(queue, self.held, parts)
+        self.has_seen_queue_empty: bool = False
         self._slots = parts.slots
         self._tasks = parts.tasks
         self._config_pace = parts.config_pace

@@ -18,7 +18,7 @@ from worker.errors import StartupError
 from worker.execution.job_tasks import CLEANUP_SECONDS
 from worker.runtime.block_guard import BlockGuard
 
-log = logging.getLogger("worker")
+log: logging.Logger = logging.getLogger("worker")
 
 
 class AppLifespan:

@@ -1,66 +1,59 @@
-"""What must hold before a worker takes its first job; says plainly what does not."""
+"""What must hold before a worker takes its first job. `worker check` looks at the same."""
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 import anyio
-from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 
+from worker.broker.explain import Problem
+from worker.broker.trial import look_at_redis
 from worker.connections import Connections
 from worker.errors import ConfigUnavailable, StartupError
 
+if TYPE_CHECKING:
+    from worker.config.table import ConfigTable
+
 _PAUSE = 0.2  # seconds between tries
-# A key that hardly exists: the read tells whether the table, its key and the rights are there.
+# A key that hardly exists: reading it shows whether the table, its key and the rights are there.
 _PROBE = "worker-startup-probe"
 
 
 async def wait_until_ready(connections: Connections) -> None:
-    """Wait for Redis and the config table, WORKER_STARTUP_TIMEOUT seconds at most.
+    """Wait for Redis and the config table, both at once, for WORKER_STARTUP_TIMEOUT at most.
 
-    Raises StartupError, at once for what waiting does not mend.
+    Raise StartupError, at once for what no waiting changes.
     """
     settings = connections.settings
-    looks = {
-        f"Redis at {settings.masked_redis_url}": _look_at_redis,
-        f"DynamoDB's table {settings.config_table!r}": _look_at_table,
+    looks: dict[str, Callable[[], Awaitable[Problem | None]]] = {
+        f"Redis at {settings.masked_redis_url}": lambda: look_at_redis(
+            connections.broker, settings
+        ),
+        f"DynamoDB's table {settings.config_table!r}": lambda: look_at_table(connections.table),
     }
-    problem = ""
+    problems = {what: Problem(f"{what} did not answer", lasts=False) for what in looks}
+
+    async def wait_for(what: str) -> None:
+        while problem := await looks[what]():
+            problems[what] = problem
+            if problem.lasts:
+                scope.cancel()
+            await anyio.sleep(_PAUSE)
+        del problems[what]
+
+    with anyio.move_on_after(max(0.1, settings.startup_timeout)) as scope:
+        async with anyio.create_task_group() as group:
+            for what in looks:
+                group.start_soon(wait_for, what)
+    if problems:
+        worst = min(problems.values(), key=lambda problem: not problem.lasts)
+        gave_up = f"; gave up after {settings.startup_timeout:g} s (WORKER_STARTUP_TIMEOUT)"
+        raise StartupError(worst.text if worst.lasts else worst.text + gave_up)
+
+
+async def look_at_table(table: "ConfigTable") -> Problem | None:
+    """Return what keeps a worker from reading this table, None where nothing does."""
     try:
-        with anyio.fail_after(max(0.1, settings.startup_timeout)):
-            while looks:
-                what, look = next(iter(looks.items()))
-                problem = problem or f"{what} did not answer"
-                try:
-                    await look(connections)
-                except _NotYet as error:
-                    problem = str(error)
-                    await anyio.sleep(_PAUSE)
-                else:
-                    problem = ""
-                    del looks[what]
-    except TimeoutError:
-        raise StartupError(
-            f"{problem}; gave up after {settings.startup_timeout:g} s (WORKER_STARTUP_TIMEOUT)"
-        ) from None
-
-
-class _NotYet(Exception):
-    """Something is not there, and may come."""
-
-
-async def _look_at_redis(connections: Connections) -> None:
-    url = connections.settings.masked_redis_url
-    try:
-        await connections.broker.ping()
-    except (AuthenticationError, NoPermissionError) as error:
-        raise StartupError(
-            f"Redis at {url} refuses these credentials ({error}): mend WORKER_REDIS_URL"
-        ) from error
-    except (RedisError, OSError) as error:
-        raise _NotYet(f"Redis at {url} can't be reached ({error})") from error
-
-
-async def _look_at_table(connections: Connections) -> None:
-    try:
-        await connections.table.read([_PROBE])
+        await table.read([_PROBE])
     except ConfigUnavailable as error:
-        if error.misconfigured:
-            raise StartupError(str(error)) from error
-        raise _NotYet(str(error)) from error
+        return Problem(str(error), lasts=error.misconfigured)
+    return None

@@ -14,7 +14,7 @@ from worker.broker.queue import Queue
 from worker.process.exchange_loop import ExchangeLoop
 from worker.process.parts import Parts
 
-log = logging.getLogger("worker")
+log: logging.Logger = logging.getLogger("worker")
 
 _PAGE = 100
 

@@ -4,10 +4,8 @@ import asyncio
 import logging
 import os
 import secrets
-import signal
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,10 +40,11 @@ from worker.process.readiness import wait_until_ready
 from worker.process.recoverer import Recoverer
 from worker.process.slots import Slots
 from worker.process.suspects import Suspects
+from worker.runtime.signals import signals_passed_to
 from worker.runtime.watchdog import Watchdog
 from worker.settings import Settings
 
-log = logging.getLogger("worker")
+log: logging.Logger = logging.getLogger("worker")
 
 _LOOK_WHETHER_EMPTY = 0.1  # seconds between two looks of a burst
 
@@ -77,8 +76,8 @@ class Service:
         hooks: Hooks | None = None,
     ) -> None:
         app.check()
-        self.worker_id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
-        self.hooks = hooks or Hooks()
+        self.worker_id: str = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+        self.hooks: Hooks = hooks or Hooks()
         self._app = app
         self._settings = settings
         self._burst = burst
@@ -96,13 +95,18 @@ class Service:
 
     async def run(self) -> Exit:
         """Work until stopped. Raise StartupError."""
+        with self._signals_handled():
+            return await self._run()
+
+    async def _run(self) -> Exit:
         settings = self._settings
         lifespan = AppLifespan(self._app, self._stop.set, owns_process=self._handles_signals)
-        async with self._signals_handled(), open_connections(settings) as connections:
+        async with open_connections(settings) as connections:
             try:
                 with anyio.CancelScope() as self._starting:
-                    await wait_until_ready(connections)
-                    await lifespan.enter(max(0.1, settings.startup_timeout))
+                    if not self._stop.is_set():
+                        await wait_until_ready(connections)
+                        await lifespan.enter(max(0.1, settings.startup_timeout))
             except StartupError:
                 if lifespan.is_stuck:
                     return Exit(1, stuck=True)
@@ -251,20 +255,8 @@ class Service:
             except BROKER_DOWN as error:
                 log.debug("Whether the queue is empty can't be seen: %s; it is tried again.", error)
 
-    @asynccontextmanager
-    async def _signals_handled(self) -> AsyncIterator[None]:
-        """SIGTERM and Ctrl-C drain; the handlers that were there before come back."""
+    def _signals_handled(self) -> AbstractContextManager[None]:
+        """SIGTERM, Ctrl-C and SIGHUP drain, also one that arrived while the process started."""
         if not self._handles_signals:
-            yield
-            return
-        loop = asyncio.get_running_loop()
-        numbers = (signal.SIGTERM, signal.SIGINT)
-        before = [signal.getsignal(number) for number in numbers]
-        for number in numbers:
-            loop.add_signal_handler(number, self.stop)
-        try:
-            yield
-        finally:
-            for number, handler in zip(numbers, before, strict=True):
-                loop.remove_signal_handler(number)
-                signal.signal(number, handler)
+            return nullcontext()
+        return signals_passed_to(self.stop, asyncio.get_running_loop())

@@ -13,7 +13,7 @@ class Taken:
     """Slots taken for a claim. What is not kept is given back at the end of the claim."""
 
     def __init__(self, count: int) -> None:
-        self.count = count
+        self.count: int = count
 
     def keep(self, count: int) -> None:
         """So many of the slots now belong to claimed jobs."""
@@ -32,7 +32,7 @@ class Slots:
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
-        self.used = 0
+        self.used: int = 0
         self._closed = False
         self._reserved_for_suspect = False
         self._waiting: dict[SlotUser, None] = {}  # who found none, longest ago first

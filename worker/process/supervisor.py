@@ -1,10 +1,11 @@
-"""Keeps several worker processes going: starts, watches, restarts, passes signals on.
+"""Keeps several worker processes running: starts, watches and restarts them, passes signals on.
 
-Each child is a whole worker that opens its own connections after its start; nothing is shared and
-nothing is forked that was open. Children are in sessions of their own, so that Ctrl-C reaches them
-through here and only once.
+Each child is a whole worker that opens its own connections. It shares nothing with the others, and
+nothing that was open is forked. Children are in sessions of their own, so that Ctrl-C reaches them
+only through here, and only once.
 """
 
+import asyncio
 import logging
 import os
 import signal
@@ -17,21 +18,24 @@ import anyio
 from anyio.abc import Process
 
 from worker.jobs.backoff import Backoff
+from worker.runtime.cores import usable_cores
+from worker.runtime.parent import end_with_parent
+from worker.runtime.signals import signals_passed_to
 
-log = logging.getLogger("worker")
+log: logging.Logger = logging.getLogger("worker")
 
 _RESTART = Backoff(base=0.5, factor=2.0, max=30.0)
-# Seconds. A child that lived so long is no child that can't start: its next restart is soon again.
+# Seconds. A child that ran for so long has started well: its next restart is soon again.
 _PROVEN = 30.0
+# Seconds beyond its time limits that a child may take to import, to clean up and to exit.
+_IMPORTS = 8.0
+_ENDED_EARLY = (-signal.SIGTERM, 128 + signal.SIGTERM)
 _PARENT = "WORKER_SUPERVISOR_PID"
 
 
 def processes(wanted: int | str) -> int:
-    """How many processes `wanted` asks for: itself, or one for each core with 'auto'."""
-    if wanted != "auto":
-        return int(wanted)
-    affinity = getattr(os, "sched_getaffinity", None)  # Linux; it knows of containers' limits
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
+    """Return how many processes `wanted` asks for: itself, or for 'auto' one for each core."""
+    return usable_cores() if wanted == "auto" else int(wanted)
 
 
 def die_with_supervisor() -> None:
@@ -39,19 +43,16 @@ def die_with_supervisor() -> None:
     parent = os.environ.get(_PARENT)
     if parent is None or sys.platform != "linux":
         return
-    import ctypes  # noqa: PLC0415
-
-    pr_set_pdeathsig = 1
-    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
+    end_with_parent()
     if os.getppid() != int(parent):
         raise SystemExit(1)
 
 
 class Supervisor:
-    """JobTasks `count` children of one command.
+    """Runs `count` children of one command.
 
-    `startup_timeout` is how long (seconds) a child may take to find that it can't start; when the
-    first ones do so, all end, since the rest would too.
+    `startup_timeout` is how long, in seconds, a child may take to find that it can't start. When
+    the first children exit so early, all end, since the rest would fail too.
     """
 
     def __init__(
@@ -65,53 +66,54 @@ class Supervisor:
         self._command = list(command)
         self._environment = {**environment, _PARENT: str(os.getpid())}
         self._count = count
-        # Once for Redis and the table and once for the app's lifespan. Then for Python's own start,
-        # and for a cancelled lifespan to clean up.
-        self._startup = 2 * startup_timeout + 10
+        # One time limit for Redis and the table, and one for the app's lifespan.
+        self._startup = 2 * startup_timeout + _IMPORTS
         self._children: set[Process] = set()
         self._started = time.monotonic()
-        self._signals = 0
+        self._stopping = asyncio.Event()
         self._code = 0
 
     async def run(self) -> int:
-        """Run until told to stop, or until every child has ended by itself; gives the exit code."""
-        async with anyio.create_task_group() as group:
-            group.start_soon(self._pass_signals_on)
+        """Run until stopped, or until every child has ended by itself. Return the exit code."""
+        with signals_passed_to(self.stop, asyncio.get_running_loop()):
             async with anyio.create_task_group() as children:
                 for number in range(1, self._count + 1):
                     children.start_soon(self._keep, number)
-            group.cancel_scope.cancel()
         return self._code
 
+    def stop(self) -> None:
+        """Let the children drain. Called again, let them end at once."""
+        self._stopping.set()
+        for child in self._children:
+            child.terminate()
+
     async def _keep(self, number: int) -> None:
-        """Keep one child going until it ends for good."""
+        """Keep one child running until it ends for good."""
         failures = 0
-        while not self._is_told_to_stop():
+        while not self._stopping.is_set():
             started = time.monotonic()
             code = await self._run_child(number)
             if code == 0:
                 return
-            if self._is_told_to_stop():
-                # Told before it could listen, it ends by the signal itself, and held nothing.
-                self._code = max(self._code, 0 if code == -signal.SIGTERM else 1)
+            if self._stopping.is_set():
+                # A child that SIGTERM ended while it was starting held nothing.
+                self._code = max(self._code, 0 if code in _ENDED_EARLY else 1)
                 return
             if code == 1 and time.monotonic() - self._started < self._startup:
                 self._code = 1
-                self._stop()
+                self.stop()
                 return
             failures = 1 if time.monotonic() - started > _PROVEN else failures + 1
             pause = _RESTART.equal_jitter(failures)
             log.error(
-                "Worker process %d ended by itself (exit code %d); a new one starts in %.1f s. "
-                "What it held is recovered by the others.",
+                "Worker process %d ended by itself (exit code %d). A new one starts in %.1f s. "
+                "The others recover what it held.",
                 number,
                 code,
                 pause,
             )
-            await anyio.sleep(pause)
-
-    def _is_told_to_stop(self) -> bool:
-        return self._signals > 0
+            with anyio.move_on_after(pause):
+                await self._stopping.wait()
 
     async def _run_child(self, number: int) -> int:
         # A child that is being started when the signal comes would miss it.
@@ -126,20 +128,9 @@ class Supervisor:
             )
         self._children.add(child)
         log.info("Worker process %d of %d: pid %d.", number, self._count, child.pid)
-        if self._signals:
+        if self._stopping.is_set():
             child.terminate()
         try:
             return await child.wait()
         finally:
             self._children.discard(child)
-
-    async def _pass_signals_on(self) -> None:
-        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-            async for _ in signals:
-                self._stop()
-
-    def _stop(self) -> None:
-        """Once: children drain. Again: they end at once, which is theirs to know."""
-        self._signals += 1
-        for child in self._children:
-            child.terminate()

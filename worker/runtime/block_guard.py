@@ -8,7 +8,7 @@ import threading
 import traceback
 from typing import Self
 
-log = logging.getLogger("worker")
+log: logging.Logger = logging.getLogger("worker")
 
 
 # Seconds that the event loop has to answer.

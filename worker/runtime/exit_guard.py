@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 
-log = logging.getLogger("worker")
+log: logging.Logger = logging.getLogger("worker")
 
 # Seconds between the end of the work and the end of the process.
 PATIENCE = 2.0

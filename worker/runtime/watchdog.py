@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable
 from typing import Self
 
-log = logging.getLogger("worker")
+log: logging.Logger = logging.getLogger("worker")
 
 BLOCKED_AFTER = 1.0  # seconds
 
