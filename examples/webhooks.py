@@ -18,13 +18,22 @@ import hmac
 import time
 from base64 import b64encode
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import aiohttp
 from pydantic import BaseModel, HttpUrl, JsonValue, SecretStr
 
 from worker import App, Job, Reject, Retry
 
-app = App()
+
+@asynccontextmanager
+async def lifespan(_: App) -> AsyncIterator[aiohttp.ClientSession]:
+    """The process's one HTTP session, with its kept-alive connections: each handler's `state`."""
+    async with aiohttp.ClientSession() as session:
+        yield session
+
+
+app = App(lifespan=lifespan)
 
 # A payload that gets one of these would get it again. Other refusals, such as 401 and 404, may be
 # the config's fault: they are tried again, when the item may have been corrected.
@@ -51,7 +60,9 @@ class DeliveryFailed(Exception):
 
 
 @app.handler
-async def deliver(payload: Event, config: Tenant, job: Job) -> dict[str, int]:
+async def deliver(
+    payload: Event, config: Tenant, job: Job, state: aiohttp.ClientSession
+) -> dict[str, int]:
     """POST the event to its tenant. Any answer but 2xx is a failed attempt, or buries the job.
 
     A job may run more than once, so an event may arrive more than once. Its `webhook-id` stays the
@@ -59,9 +70,8 @@ async def deliver(payload: Event, config: Tenant, job: Job) -> dict[str, int]:
     """
     body = payload.model_dump_json().encode()
     headers = {"content-type": "application/json", **signed(job.id, body, config.secret)}
-    http = await anext(_sessions)
     began = time.monotonic()
-    async with http.post(
+    async with state.post(
         str(config.endpoint), data=body, headers=headers, allow_redirects=False
     ) as answer:
         status = answer.status
@@ -85,18 +95,3 @@ def signed(message_id: str, body: bytes, secret: SecretStr) -> dict[str, str]:
         "webhook-timestamp": timestamp,
         "webhook-signature": f"v1,{b64encode(digest).decode()}",
     }
-
-
-async def _one_session() -> AsyncIterator[aiohttp.ClientSession]:
-    """Yield the process's one HTTP session, which keeps its connections open, to each job.
-
-    The first job opens it, since importing this module must open nothing. When the worker ends,
-    asyncio closes this generator, and the generator closes the session. Asking for the session
-    never waits, so jobs that run at the same time can share it.
-    """
-    async with aiohttp.ClientSession() as session:
-        while True:
-            yield session
-
-
-_sessions = _one_session()

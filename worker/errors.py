@@ -3,7 +3,16 @@
 WorkerError
 ├── StartupError             the worker can't start; its message is what the operator reads
 │   └── AppError             MODULE:APP names no app, or the app has no handlers
-├── HandlerError             a handler is registered wrongly (parameters, options, types)
+├── HandlerError             something is registered wrongly (parameters, options, types, state)
+├── JobFailed                what `on_error` gets where the handler raised nothing:
+│   ├── UnknownHandler       this worker has no handler of that name
+│   ├── ConfigMissing        the job names a config item that does not exist
+│   ├── ConfigInvalid        its config item can't be used
+│   ├── PayloadInvalid       its payload fails the handler's type
+│   ├── ResultInvalid        its result fails the handler's type, or has no JSON
+│   ├── ResultTooLarge       its result has more than WORKER_MAX_RESULT_BYTES
+│   ├── Timeout              it ran longer than its time limit
+│   └── Crashed              its worker died holding it, once too often
 ├── NotOpen                  no connection is open here: outside of its context, in another loop
 ├── Malformed                bytes in the list are no job
 ├── ConfigUnavailable        DynamoDB can't be read now, and no cached item is young enough
@@ -32,7 +41,50 @@ class AppError(StartupError):
 
 
 class HandlerError(WorkerError, TypeError):
-    """A handler is registered wrongly."""
+    """A handler, middleware, `on_error` function or lifespan is registered wrongly."""
+
+
+class JobFailed(WorkerError):
+    """A job failed, and its handler raised nothing.
+
+    Functions of `@app.on_error` get one of its kinds. The name of the kind is the `type` of the
+    error in results and in the dead list, and the message is theirs too.
+    """
+
+
+class UnknownHandler(JobFailed):
+    """The worker has no handler of the name that the job gives."""
+
+
+class ConfigMissing(JobFailed):
+    """The job names a config item that does not exist."""
+
+
+class ConfigInvalid(JobFailed):
+    """The job's config item can't be used. The message names the attribute, never a value."""
+
+
+class PayloadInvalid(JobFailed):
+    """The job's payload fails the handler's type."""
+
+
+class ResultInvalid(JobFailed):
+    """What the handler returned fails its declared type, or has no JSON."""
+
+
+class ResultTooLarge(JobFailed):
+    """The job's result has more than WORKER_MAX_RESULT_BYTES."""
+
+
+class Timeout(JobFailed):
+    """The job ran longer than its time limit.
+
+    `__cause__` has the traceback of where the handler was, where that is known.
+    """
+
+
+class Crashed(JobFailed):
+    """Workers died holding the job, WORKER_MAX_CRASHES times."""
 
 
 class NotOpen(WorkerError, RuntimeError):

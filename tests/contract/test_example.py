@@ -5,11 +5,13 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
-from examples.webhooks import Event, Tenant, deliver
+from examples.webhooks import Event, Tenant, app, deliver, lifespan
 from tests.support.producer import Producer
 from tests.support.table import Table
 from tests.support.worker_process import StartWorker
@@ -131,5 +133,33 @@ def test_the_handler_is_a_plain_function(endpoint: Endpoint) -> None:
     job = Job()
     job.id = "by-hand"
     tenant = Tenant.model_validate(endpoint.tenant("204"))
-    answer = asyncio.run(deliver(Event.model_validate(EVENT), tenant, job))
-    assert answer["status"] == 204
+
+    async def main() -> dict[str, int]:
+        async with lifespan(app) as session:
+            return await deliver(Event.model_validate(EVENT), tenant, job, session)
+
+    assert asyncio.run(main())["status"] == 204
+
+
+def test_the_pool_example_writes_by_the_hundred_and_reads(
+    start_worker: StartWorker, producer: Producer, r: redis.Redis, tmp_path: Path
+) -> None:
+    database = tmp_path / "visits.db"
+    worker = start_worker(app="examples.pool:app", env={"VISITS_DATABASE": str(database)})
+    ids = [producer.push("record", {"path": f"/{ms}", "ms": ms}) for ms in range(300)]
+    assert all(producer.result(id)["status"] == "succeeded" for id in ids)
+    slowest = producer.run("slowest", 2)["result"]
+    assert slowest == [{"path": "/299", "ms": 299.0}, {"path": "/298", "ms": 298.0}]
+    assert worker.stop() == 0
+    assert "ResourceWarning" not in worker.log
+
+
+def test_without_its_database_the_pool_example_claims_nothing(
+    start_worker: StartWorker, producer: Producer, r: redis.Redis, tmp_path: Path
+) -> None:
+    producer.push("slowest", 2)
+    nowhere = str(tmp_path / "nowhere" / "visits.db")
+    worker = start_worker(app="examples.pool:app", env={"VISITS_DATABASE": nowhere}, ready=False)
+    assert worker.wait() == 1
+    assert "unable to open database file" in worker.log
+    assert r.llen("jobs") == 1

@@ -14,9 +14,11 @@ from worker.execution.claimed_job import ClaimedJob
 from worker.execution.config_pace import ConfigPace
 from worker.execution.config_step import Configs, ConfigStep
 from worker.execution.defaults import JobDefaults
+from worker.execution.error_reports import ErrorReports
 from worker.execution.handler_step import HandlerStep
 from worker.execution.hooks import Hooks
 from worker.execution.job_tasks import JobTasks
+from worker.execution.middleware import around
 from worker.execution.outcomes import Outcomes
 from worker.execution.pipeline import Pipeline
 from worker.execution.threads import HandlerThreads
@@ -75,6 +77,7 @@ class Harness:
         items: Mapping[str, Mapping[str, Any]] | None = None,
         *,
         policy: Policy | None = None,
+        state: Any = None,
         configs: Configs | None = None,
         wait_alone: Callable[[ClaimedJob], Awaitable[Outcome | None]] = _never_alone,
     ) -> None:
@@ -83,9 +86,14 @@ class Harness:
             name: BoundHandler(handler, defaults.policy) for name, handler in app.handlers.items()
         }
         self.items = Items(items or {})
-        self.hooks = Hooks()
+        self.hooks = Hooks(around_run=[around(callback, state) for callback in app.middlewares])
+        self.reports = ErrorReports(app.error_callbacks, state)
+        if app.error_callbacks:
+            self.hooks.failed.append(self.reports.failed)
+        for handler in handlers.values():
+            handler.give_state(state)
         self.clock = RedisClock()
-        self.outcomes = Outcomes(defaults, "harness", self.clock)
+        self.outcomes = Outcomes(defaults, "harness", self.clock, self.hooks.failed)
         self.threads = HandlerThreads(10)
         self.limits = TimeLimits()
         self.pipeline = Pipeline(

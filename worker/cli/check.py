@@ -55,6 +55,7 @@ async def _about_app(target: str, settings: "Settings") -> AsyncIterator[Finding
 
     try:
         app = load_app(target)
+        app.check()
     except WorkerError as error:
         yield Finding("problem", str(error))
         return

@@ -2,18 +2,21 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
 from pydantic.errors import PydanticUserError
 from pydantic_core import to_json
-from pydantic_core.core_schema import ErrorType
 
 from worker.app import Handler
 from worker.errors import HandlerError
+from worker.execution.batches import Batches
+from worker.execution.explanations import explain
+from worker.execution.result_type import ResultType
+from worker.execution.turns import Turns
 from worker.execution.validation import config_validator, payload_validator
 from worker.jobs.config_item import ConfigItem, copied
 from worker.jobs.policy import Policy, policy_problems
+from worker.jobs.type_hints import never_returns
 
 Validate = TypeVar("Validate", bound=Callable[[Any], Any])
 
@@ -51,7 +54,12 @@ class BoundHandler:
         self.name: str = handler.name
         self.function: Callable[..., Any] = handler.function
         self.is_async: bool = handler.is_async
+        self.takes_batches: bool = handler.batch is not None
+        self.is_direct: bool = self.is_async and not self.takes_batches  # called as it is
+        self.turns: Turns | Batches | None = _turns(handler)
         self.arguments: Callable[[Any, Any, Any], dict[str, Any]] = handler.arguments
+        self._takes_state = "state" in handler.takes
+        self._state: Any = None
         self.policy: Policy = settings.changed(handler.options)
         self._takes_plain_config = handler.config_is_plain
         self._takes_config = "config" in handler.takes
@@ -59,6 +67,19 @@ class BoundHandler:
             payload_validator, handler, "payload"
         )
         self._validate_config = _validator(config_validator, handler, "config")
+        self.result_type: ResultType | None = _result_type(handler)
+
+    def give_state(self, state: Any) -> None:
+        """Pass what the app's lifespan yielded to each call, if the function takes it."""
+        self._state = state
+        if self._takes_state and not self.takes_batches:
+            arguments = self.arguments
+            self.arguments = lambda *given: {**arguments(*given), "state": state}
+
+    def batch_arguments(self, jobs: list[dict[str, Any]]) -> dict[str, Any]:
+        """Return the arguments of one call for many jobs, from those of each of them."""
+        arguments: dict[str, Any] = {f"{name}s": [job[name] for job in jobs] for name in jobs[0]}
+        return {**arguments, "state": self._state} if self._takes_state else arguments
 
     def view(self, item: ConfigItem) -> ConfigView:
         """Return this handler's view of the item, made once for each version of it."""
@@ -99,6 +120,26 @@ class BoundHandler:
         return self._validate_config(item)
 
 
+def _turns(handler: Handler) -> Turns | Batches | None:
+    if handler.batch is not None:
+        return Batches(handler.batch, handler.linger, handler.concurrency)
+    return None if handler.concurrency is None else Turns(handler.concurrency)
+
+
+def _result_type(handler: Handler) -> ResultType | None:
+    """Return the type of a handler's results, None where it declares none."""
+    annotation = handler.result_type
+    if annotation is Any or annotation is object or never_returns(annotation):
+        return None
+    try:
+        return ResultType(annotation)
+    except PydanticUserError as error:
+        raise HandlerError(
+            f"handler {handler.name!r}: pydantic can't validate the type of its result: "
+            f"{error.message}"
+        ) from error
+
+
 def _validator(
     make: Callable[[Any], Validate], handler: Handler, parameter: str
 ) -> Validate | None:
@@ -113,31 +154,3 @@ def _validator(
             f"handler {handler.name!r}: pydantic can't validate the type of its {parameter}: "
             f"{error.message}"
         ) from error
-
-
-# Pydantic's own messages name what they expect and quote no value, but for these kinds and for
-# those that users define.
-_QUOTING = {
-    *("assertion_error", "iteration_error", "mapping_type", "union_tag_invalid", "value_error")
-}
-_QUOTING_NOTHING = frozenset(get_args(ErrorType)) - _QUOTING
-
-
-def explain(error: Exception, *, secret: bool = False) -> str:
-    """Return which attributes are wrong and why.
-
-    `secret` leaves out a reason that might quote the value: config values are shown to nobody,
-    while a payload stands in the dead list anyway.
-    """
-    if not isinstance(error, ValidationError):
-        return f"its type could not be checked: {type(error).__name__}"
-    problems = error.errors(include_url=False, include_input=False, include_context=False)
-    return "; ".join(
-        f"{'.'.join(map(str, problem['loc'])) or 'the whole'}: "
-        + (
-            f"its value is refused ({problem['type']})"
-            if secret and problem["type"] not in _QUOTING_NOTHING
-            else problem["msg"]
-        )
-        for problem in problems
-    )

@@ -6,6 +6,7 @@ from enum import Enum
 from math import inf
 from typing import Any
 
+from worker.execution.batches import Batch
 from worker.execution.bound_handler import BoundHandler, ConfigView
 from worker.jobs.config_item import ConfigItem
 from worker.jobs.job import Job
@@ -37,16 +38,19 @@ class ClaimedJob:
     `raw` is the job byte for byte as it stands in the active list. The pipeline fills in what it
     learns, step by step: `job`, `handler`, `item` and `view` (its config), `arguments` (of the
     handler), `started_at` (ms on Redis's clock). `deadline` is in seconds on the loop's clock.
-    `settle` takes the job and its outcome; None where there is nothing to record.
+    `settle` takes the job and its outcome; None where there is nothing to record. `on_end` is
+    called before it, where the handler has turns or batches. `batch` is set for batch handlers.
     """
 
     __slots__ = (
         "arguments",
+        "batch",
         "deadline",
         "handler",
         "item",
         "job",
         "keys",
+        "on_end",
         "outcome",
         "raw",
         "settle",
@@ -61,6 +65,7 @@ class ClaimedJob:
     job: Job
     handler: BoundHandler
     arguments: dict[str, Any]
+    batch: Batch
 
     def __init__(
         self,
@@ -71,6 +76,7 @@ class ClaimedJob:
         self.raw: bytes = raw
         self.keys: Keys = keys
         self.settle: Callable[[ClaimedJob, Outcome | None], None] | None = settle
+        self.on_end: Callable[[ClaimedJob], None] | None = None
         self.state: JobState = _WAITING
         self.item: ConfigItem | None = None
         self.view: ConfigView | None = None

@@ -74,6 +74,7 @@ class ConfigStep:
             self._pace.recovered()
         claimed.stale = self._configs.is_stale(item)
         view = claimed.view = claimed.handler.view(item)
+        claimed.job.config_info = view.info
         if item.attributes is None and claimed.job.names_config:
             return self._outcomes.config_missing(claimed)
         if view.problem is not None:

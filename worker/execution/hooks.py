@@ -6,7 +6,7 @@ empty list for each kind of hook.
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from worker.execution.claimed_job import ClaimedJob
 from worker.jobs.outcome import Outcome
@@ -16,6 +16,10 @@ from worker.jobs.outcome import Outcome
 BeforeRun = Callable[[ClaimedJob], Awaitable[Outcome | None]]
 # Wraps the call of the handler: `await call_next()` runs what is inside and returns its value.
 AroundRun = Callable[[ClaimedJob, Callable[[], Awaitable[Any]]], Awaitable[Any]]
+# Called when an attempt has failed, or a job can't run: with the exception, and whether the job is
+# tried again. Not for a Retry that is granted.
+Fate = Literal["retried", "buried"]
+Failed = Callable[[ClaimedJob, BaseException, Fate], None]
 # Called once Redis has confirmed the outcome: never for an outcome that Redis refused.
 Recorded = Callable[[ClaimedJob, Outcome], None]
 # Called with a name from EVENTS and its facts.
@@ -37,6 +41,7 @@ class Hooks:
 
     before_run: list[BeforeRun] = field(default_factory=list)
     around_run: list[AroundRun] = field(default_factory=list)
+    failed: list[Failed] = field(default_factory=list)
     recorded: list[Recorded] = field(default_factory=list)
     on_event: list[OnEvent] = field(default_factory=list)
 

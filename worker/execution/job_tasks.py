@@ -81,6 +81,8 @@ class JobTasks:
             self._limits.running.discard(claimed)
             claimed.state = _GONE if outcome is None else _DECIDED
             claimed.outcome = outcome
+            if claimed.on_end is not None:
+                claimed.on_end(claimed)
             if claimed.settle is not None:
                 claimed.settle(claimed, outcome)
 

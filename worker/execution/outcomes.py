@@ -1,14 +1,27 @@
 """Makes the outcomes: what becomes of a job, as result and dead-list entry. Touches no store."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from worker.errors import Malformed, Reject, Retry
+from worker.errors import (
+    ConfigInvalid,
+    ConfigMissing,
+    Crashed,
+    Malformed,
+    PayloadInvalid,
+    Reject,
+    ResultInvalid,
+    ResultTooLarge,
+    Retry,
+    Timeout,
+    UnknownHandler,
+)
 from worker.execution.claimed_job import ClaimedJob
 from worker.execution.defaults import JobDefaults
+from worker.execution.hooks import Failed, Fate
 from worker.jobs.clock import RedisClock
 from worker.jobs.failure import describe, failure, message_of
 from worker.jobs.job import Job, continued, decode, looks_like_seconds
@@ -32,13 +45,23 @@ log: logging.Logger = logging.getLogger("worker")
 
 
 class Outcomes:
-    """Makes every outcome in the name of the worker `worker_id`. `now_ms` is Redis's time."""
+    """Makes every outcome in the name of the worker `worker_id`. `now_ms` is Redis's time.
 
-    def __init__(self, defaults: JobDefaults, worker_id: str, clock: RedisClock) -> None:
+    `failed` are the hooks of that name.
+    """
+
+    def __init__(
+        self,
+        defaults: JobDefaults,
+        worker_id: str,
+        clock: RedisClock,
+        failed: Sequence[Failed] = (),
+    ) -> None:
         self.defaults = defaults
         self._worker_id = worker_id
         self._worker_json = to_json(worker_id)
         self.now_ms: Callable[[], int] = clock.now_ms
+        self._failed_hooks = failed
         self._warned_of_seconds = False
 
     # -- the job never ran ---------------------------------------------------------------------
@@ -79,17 +102,17 @@ class Outcomes:
     def unknown_handler(self, claimed: ClaimedJob, known: str) -> Outcome:
         """No such handler here. A newer deploy may have it, so it counts as a failed attempt."""
         message = f"this worker has no handler {claimed.job.handler!r}; it has: {known or 'none'}"
-        return self._failed_attempt(claimed, failure("UnknownHandler", message), "unknown_handler")
+        return self._failed_attempt(claimed, UnknownHandler(message), "unknown_handler")
 
     def config_missing(self, claimed: ClaimedJob) -> Outcome:
         """The job names a config that does not exist."""
         message = f"there is no config {claimed.job.config!r} in the table"
-        return self._bury(claimed, "config_missing", failure("ConfigMissing", message))
+        return self._bury(claimed, "config_missing", ConfigMissing(message))
 
     def config_invalid(self, claimed: ClaimedJob, problem: str) -> Outcome:
         """The job's config can't be used; `problem` names the attribute."""
         message = f"config {claimed.job.config!r}: {problem}"
-        return self._bury(claimed, "config_invalid", failure("ConfigInvalid", message))
+        return self._bury(claimed, "config_invalid", ConfigInvalid(message))
 
     def config_unavailable(self, claimed: ClaimedJob, error: Exception, delay: float) -> Outcome:
         """The config can't be read now: the job runs `delay` seconds later, no attempt spent."""
@@ -98,7 +121,7 @@ class Outcomes:
 
     def payload_invalid(self, claimed: ClaimedJob, problem: str) -> Outcome:
         """The payload fails the handler's type."""
-        return self._bury(claimed, "payload_invalid", failure("PayloadInvalid", problem))
+        return self._bury(claimed, "payload_invalid", PayloadInvalid(problem))
 
     # -- the job ran ---------------------------------------------------------------------------
 
@@ -110,18 +133,14 @@ class Outcomes:
                 from_json(json, allow_inf_nan=False)
         except Exception as error:  # noqa: BLE001 - a value's own code may raise anything
             problem = f"the result has no JSON: {message_of(error)}"
-            return self._bury_after_run(
-                claimed, "result_invalid", failure("ResultInvalid", problem)
-            )
+            return self._bury_after_run(claimed, "result_invalid", ResultInvalid(problem))
         limit = self.defaults.max_result_bytes
         if len(json) > limit:
             problem = (
                 f"the result has {len(json):,} bytes, more than WORKER_MAX_RESULT_BYTES "
                 f"({limit:,}); store it elsewhere and return where"
             )
-            return self._bury_after_run(
-                claimed, "result_too_large", failure("ResultTooLarge", problem)
-            )
+            return self._bury_after_run(claimed, "result_too_large", ResultTooLarge(problem))
         view = claimed.view
         assert view is not None  # noqa: S101 - it ran
         config = view.stale_info_json if claimed.stale else view.info_json
@@ -132,22 +151,25 @@ class Outcomes:
 
     def failed(self, claimed: ClaimedJob, error: BaseException) -> Outcome:
         """The handler raised: another attempt, or the dead list."""
-        info = describe(error)
         if isinstance(error, Reject):
-            return self._bury_after_run(claimed, "rejected", info)
-        delay = error.delay if isinstance(error, Retry) else None
-        return self._failed_attempt(claimed, info, "failed", delay)
+            return self._bury_after_run(claimed, "rejected", error)
+        if isinstance(error, ResultInvalid):
+            # Found by the worker: no frame of it is the handler's.
+            error = error.with_traceback(None)
+            return self._bury_after_run(claimed, "result_invalid", error)
+        return self._failed_attempt(claimed, error, "failed")
 
-    def timed_out(self, claimed: ClaimedJob) -> Outcome:
-        """The handler ran over its time limit: a failed attempt."""
+    def timed_out(self, claimed: ClaimedJob, cause: BaseException | None = None) -> Outcome:
+        """The handler ran over its time limit: a failed attempt. `cause` is how it then ended."""
         seconds = self._policy_of(claimed).timeout
-        message = f"the job ran longer than its time limit of {seconds:g} s"
-        return self._failed_attempt(claimed, failure("Timeout", message), "failed")
+        error = Timeout(f"the job ran longer than its time limit of {seconds:g} s")
+        error.__cause__ = cause
+        return self._failed_attempt(claimed, error, "failed")
 
     def faulty(self, claimed: ClaimedJob, error: Exception) -> Outcome:
         """The worker itself failed on the job: an attempt, or the dead list if it can't be read."""
         if hasattr(claimed, "job"):
-            return self._failed_attempt(claimed, describe(error), "failed")
+            return self._failed_attempt(claimed, error, "failed")
         problem = f"the worker failed to read it ({type(error).__name__})"
         return self.malformed(claimed.raw, Malformed(problem))
 
@@ -166,11 +188,17 @@ class Outcomes:
         crashes = job.crashes + 1
         if crashes < self.defaults.max_crashes:
             return requeue(raw, continued(raw, crashes=crashes))
-        message = f"its worker died holding it, {crashes} times now; what it does kills the process"
-        log.error("%s: %s. It is buried if it ran alone.", claimed, message)
-        info = failure("Crashed", message)
+        error = _crashed(crashes)
+        log.error("%s: %s. It is buried if it ran alone.", claimed, error)
+        info = _info(error)
         burial = self._burial("crashed", info, job.attempts)
         return bury_if_alone(raw, burial, self._failure_result(claimed, info, job.attempts))
+
+    def buried_after_crash(self, raw: bytes, keys: Keys) -> None:
+        """Redis has buried a job as `crashed`: call the hooks."""
+        claimed = ClaimedJob(raw, keys)
+        claimed.job = decode(raw, keys, self.defaults.max_job_bytes)
+        self._report(claimed, _crashed(claimed.job.crashes + 1), "buried")
 
     def holds_suspect(self, raw: bytes, keys: Keys) -> bool:
         """Whether these bytes are a job that one more crash would bury; False for no job."""
@@ -181,40 +209,46 @@ class Outcomes:
 
     # -- shared --------------------------------------------------------------------------------
 
-    def _failed_attempt(
-        self, claimed: ClaimedJob, error: ErrorInfo, reason: Reason, delay: float | None = None
-    ) -> Outcome:
+    def _failed_attempt(self, claimed: ClaimedJob, error: BaseException, reason: Reason) -> Outcome:
         job, policy = claimed.job, self._policy_of(claimed)
         attempts = job.attempts + 1
         if attempts >= policy.max_attempts:
             return self._bury_after_run(claimed, reason, error)
-        if delay is None:
+        if isinstance(error, Retry):
+            delay = policy.backoff.delay(attempts) if error.delay is None else error.delay
+        else:
             delay = policy.backoff.delay(attempts)
+            self._report(claimed, error, "retried")
         log.warning(
             "%s failed attempt %d of %d (%s); it runs again in %.1f s.",
             claimed,
             attempts,
             policy.max_attempts,
-            error.type,
+            _info(error).type,
             delay,
         )
         return later(claimed.raw, continued(claimed.raw, attempts=attempts), delay)
 
-    def _bury_after_run(self, claimed: ClaimedJob, reason: Reason, error: ErrorInfo) -> Outcome:
+    def _bury_after_run(self, claimed: ClaimedJob, reason: Reason, error: BaseException) -> Outcome:
         """Bury a job whose attempt counts."""
-        _log_burial(claimed, reason, error)
         return self._buried(claimed, reason, error, claimed.job.attempts + 1)
 
-    def _bury(self, claimed: ClaimedJob, reason: Reason, error: ErrorInfo) -> Outcome:
+    def _bury(self, claimed: ClaimedJob, reason: Reason, error: BaseException) -> Outcome:
         """Bury a job that did not run: its attempts stay as they were."""
-        _log_burial(claimed, reason, error)
         return self._buried(claimed, reason, error, claimed.job.attempts)
 
     def _buried(
-        self, claimed: ClaimedJob, reason: Reason, error: ErrorInfo, attempts: int
+        self, claimed: ClaimedJob, reason: Reason, error: BaseException, attempts: int
     ) -> Outcome:
-        result = self._failure_result(claimed, error, attempts)
-        return bury(claimed.raw, self._burial(reason, error, attempts), result)
+        info = _info(error)
+        _log_burial(claimed, reason, info)
+        self._report(claimed, error, "buried")
+        result = self._failure_result(claimed, info, attempts)
+        return bury(claimed.raw, self._burial(reason, info, attempts), result)
+
+    def _report(self, claimed: ClaimedJob, error: BaseException, fate: Fate) -> None:
+        for hook in self._failed_hooks:
+            hook(claimed, error, fate)
 
     def _burial(self, reason: Reason, error: ErrorInfo, attempts: int) -> Burial:
         return Burial(reason, error, attempts, self._worker_id, self.now_ms())
@@ -232,6 +266,19 @@ class Outcomes:
 
     def _policy_of(self, claimed: ClaimedJob) -> Policy:
         return claimed.view.policy if claimed.view else self.defaults.policy
+
+
+def _info(error: BaseException) -> ErrorInfo:
+    """Return what results say of an error. One that was never raised has no traceback."""
+    if error.__traceback__ is None:
+        return failure(type(error).__name__, message_of(error))
+    return describe(error)
+
+
+def _crashed(crashes: int) -> Crashed:
+    return Crashed(
+        f"its worker died holding it, {crashes} times now; what it does kills the process"
+    )
 
 
 def _log_burial(claimed: ClaimedJob, reason: Reason, error: ErrorInfo) -> None:

@@ -7,9 +7,10 @@ what it learned, and returns None to let it go on, or the outcome that ends it t
 from collections.abc import Awaitable, Callable, Mapping
 
 from worker.errors import Malformed
-from worker.execution.bound_handler import BoundHandler, explain
+from worker.execution.bound_handler import BoundHandler
 from worker.execution.claimed_job import ClaimedJob
 from worker.execution.config_step import ConfigStep
+from worker.execution.explanations import explain
 from worker.execution.handler_step import HandlerStep
 from worker.execution.hooks import Hooks
 from worker.execution.outcomes import Outcomes
@@ -53,6 +54,8 @@ class Pipeline:
                 if claimed.job.crashes >= self._suspect_from
                 else None
             )
+            # Before its config, so that one that waits for long is no older when the job begins.
+            or (await self._take_turn(claimed) if claimed.handler.turns is not None else None)
             or (await self._config.read(claimed) if self._config.needs_read(claimed) else None)
             or self._config.check(claimed)
             or (await self._ask_gates(claimed) if self._hooks.before_run else None)
@@ -78,6 +81,11 @@ class Pipeline:
         if handler is None:
             return self._outcomes.unknown_handler(claimed, ", ".join(sorted(self._handlers)))
         claimed.handler = handler
+        return None
+
+    async def _take_turn(self, claimed: ClaimedJob) -> Outcome | None:
+        assert claimed.handler.turns is not None  # noqa: S101 - the caller has looked
+        await claimed.handler.turns.take(claimed)
         return None
 
     async def _ask_gates(self, claimed: ClaimedJob) -> Outcome | None:

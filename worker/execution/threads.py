@@ -1,4 +1,4 @@
-"""Runs plain handlers in threads, and keeps count of threads that outlive their job."""
+"""Runs plain functions in threads, and keeps count of threads that outlive their job."""
 
 import asyncio
 import logging
@@ -9,25 +9,27 @@ from typing import Any
 
 from anyio import CapacityLimiter, to_thread
 
-from worker.execution.claimed_job import ClaimedJob
 from worker.runtime.forks import end_child
 
 log: logging.Logger = logging.getLogger("worker")
 
 
 class HandlerThreads:
-    """At most `limit` threads at a time. `left_behind` holds the jobs whose thread was abandoned
-    and still runs.
+    """At most `limit` threads at a time. `left_behind` holds the owners, mostly jobs, whose thread
+    was abandoned and still runs.
     """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._limiter: CapacityLimiter | None = None
         self._lock = Lock()
-        self.left_behind: set[ClaimedJob] = set()
+        self.left_behind: set[object] = set()
 
-    async def run(self, claimed: ClaimedJob, call: Callable[[], Any]) -> Any:
-        """Run `call` in a thread and return its value. When cancelled, abandon the thread."""
+    async def run(self, owner: object, call: Callable[[], Any]) -> Any:
+        """Run `call` in a thread and return its value. When cancelled, abandon the thread.
+
+        Log lines name the `owner`.
+        """
         if self._limiter is None:
             self._limiter = CapacityLimiter(self._limit)
         stage = _Stage.QUEUED
@@ -49,7 +51,7 @@ class HandlerThreads:
                 end_child()
                 with self._lock:
                     stage = _Stage.ENDED
-                    self.left_behind.discard(claimed)
+                    self.left_behind.discard(owner)
 
         try:
             await to_thread.run_sync(in_thread, abandon_on_cancel=True, limiter=self._limiter)
@@ -58,11 +60,11 @@ class HandlerThreads:
                 # Only a thread that runs is left behind: not one that has ended before this task
                 # took its next step, nor one that has not begun and now never does.
                 if stage is _Stage.RUNNING:
-                    self.left_behind.add(claimed)
+                    self.left_behind.add(owner)
                 elif stage is _Stage.QUEUED:
                     stage = _Stage.ABANDONED
-            if claimed in self.left_behind:
-                self._log_left_behind(claimed)
+            if owner in self.left_behind:
+                self._log_left_behind(owner)
             raise
         value = box.pop()
         if type(value) is not _Raised:
@@ -72,11 +74,11 @@ class HandlerThreads:
         finally:
             del value  # a frame that refers to its own exception is freed only by the collector
 
-    def _log_left_behind(self, claimed: ClaimedJob) -> None:
+    def _log_left_behind(self, owner: object) -> None:
         log.warning(
             "%s: its thread can't be stopped and goes on; what it returns is discarded. "
             "Threads left behind: %d. Give blocking calls timeouts of their own.",
-            claimed,
+            owner,
             len(self.left_behind),
         )
 

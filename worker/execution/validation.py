@@ -5,7 +5,7 @@ a type is strict, but not from Python's. So what is validated here is JSON text,
 one for which that makes no difference.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -50,7 +50,7 @@ def config_validator(annotation: Any) -> Callable[[ConfigItem], Any]:
     """
     adapter = TypeAdapter(annotation)
     validator = adapter.validator
-    asks_for_decimals = "decimal" in _node_types(adapter.core_schema)
+    asks_for_decimals = "decimal" in node_types(adapter.core_schema)
 
     def validate(item: ConfigItem) -> Any:
         """JSON holds nearly every item. If not, JSON's rules are checked first where they can be,
@@ -124,24 +124,30 @@ def _without_unread(value: Any) -> Any:
 
 def _is_same_from_python(schema: Any) -> bool:
     """Return whether all of a type takes the same from a Python value as from its JSON."""
-    return _node_types(schema) <= _SAME_FROM_PYTHON
+    return node_types(schema) <= _SAME_FROM_PYTHON
 
 
-def _node_types(schema: Any) -> set[str]:
+def node_types(schema: Any) -> set[str]:
     """Return the types of all nodes in one of pydantic's schemas, and "strict" where one is."""
     found: set[str] = set()
+    for node in nodes_of(schema):
+        kind = node.get("type")
+        if kind == "literal" and all(type(value) is str for value in node["expected"]):
+            kind = "str"
+        if isinstance(kind, str):
+            found.add(kind)
+        if node.get("strict"):
+            found.add("strict")
+    return found
+
+
+def nodes_of(schema: Any) -> Iterator[dict[str, Any]]:
+    """Return all nodes of one of pydantic's schemas."""
     nodes = [schema]
     while nodes:
         node = nodes.pop()
         if isinstance(node, dict):
-            kind = node.get("type")
-            if kind == "literal" and all(type(value) is str for value in node["expected"]):
-                kind = "str"
-            if isinstance(kind, str):
-                found.add(kind)
-            if node.get("strict"):
-                found.add("strict")
+            yield node
             nodes += [inner for name, inner in node.items() if name not in _NO_SCHEMAS]
         elif isinstance(node, list | tuple):
             nodes += node
-    return found

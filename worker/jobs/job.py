@@ -19,12 +19,14 @@ class Job:
     """One job, decoded. Handlers that take a `job` parameter get this; treat it as read-only.
 
     `enqueued_at` and `expires_at` are ms since the epoch. `attempts` counts the runs that failed,
-    `crashes` how often a worker died holding the job.
+    `crashes` how often a worker died holding the job. `config_info` is what its result says of its
+    config, once that is read.
     """
 
     __slots__ = (
         "attempts",
         "config",
+        "config_info",
         "crashes",
         "enqueued_at",
         "expires_at",
@@ -41,6 +43,7 @@ class Job:
     handler: str
     payload: Any
     config: str
+    config_info: dict[str, Any] | None
     names_config: bool
     reply_to: str | None
     enqueued_at: int | None
@@ -54,6 +57,14 @@ class Job:
     def attempt(self) -> int:
         """Which attempt this is: 1 for the first."""
         return self.attempts + 1
+
+    @property
+    def config_version(self) -> Any:
+        """The version of its config, as its result shows it. None where there is no item, and
+        before it is read.
+        """
+        info = getattr(self, "config_info", None)
+        return None if info is None else info["version"]
 
     def __repr__(self) -> str:
         return f"<Job {self.id!r} for {self.handler!r} on {self.queue!r}, attempt {self.attempt}>"

@@ -83,4 +83,10 @@ class Recoverer:
         """Take these jobs out of the dead worker's list, in one step. Return how many it held."""
         outcomes = [self._parts.outcomes.after_crash(raw, queue.keys) for raw in jobs]
         reply = await queue.recover(worker_id, outcomes)
-        return 0 if reply.live else len(outcomes) - len(reply.refused)
+        if reply.live:
+            return 0
+        taken = [at for at in range(len(outcomes)) if at not in reply.refused]
+        # A job that was alone in the dead worker's list: Redis has buried one of op `last`.
+        if len(taken) == 1 and reply.held == 0 and outcomes[taken[0]].op == "last":
+            self._parts.outcomes.buried_after_crash(outcomes[taken[0]].raw, queue.keys)
+        return len(taken)

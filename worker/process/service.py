@@ -7,6 +7,7 @@ import secrets
 import socket
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import anyio
 
@@ -15,13 +16,16 @@ from worker.broker.errors import BROKER_DOWN
 from worker.broker.outage import RedisOutage
 from worker.broker.queue import Queue
 from worker.connections import Connections, open_connections
+from worker.errors import StartupError
 from worker.execution.bound_handler import BoundHandler
 from worker.execution.config_pace import ConfigPace
 from worker.execution.config_step import ConfigStep
 from worker.execution.defaults import JobDefaults
+from worker.execution.error_reports import ErrorReports
 from worker.execution.handler_step import HandlerStep
 from worker.execution.hooks import Hooks
 from worker.execution.job_tasks import JobTasks
+from worker.execution.middleware import around
 from worker.execution.outcomes import Outcomes
 from worker.execution.pipeline import Pipeline
 from worker.execution.threads import HandlerThreads
@@ -30,6 +34,7 @@ from worker.jobs.clock import RedisClock
 from worker.process.drain import drain
 from worker.process.exchange_loop import ExchangeLoop
 from worker.process.heartbeat import Heartbeat
+from worker.process.lifespan import AppLifespan
 from worker.process.parts import Parts
 from worker.process.readiness import wait_until_ready
 from worker.process.recoverer import Recoverer
@@ -57,8 +62,8 @@ class Exit:
 class Service:
     """One worker process. `burst` ends it once nothing is pending, active or scheduled.
 
-    `signals` says whether SIGTERM, SIGINT and SIGHUP drain it; without, `stop` does. Raises
-    HandlerError for handlers whose types can't be used.
+    `signals` says whether SIGTERM, SIGINT and SIGHUP drain it; without, `stop` does. Raise
+    HandlerError for handlers whose types can't be used, and for a `state` without a lifespan.
     """
 
     def __init__(
@@ -70,8 +75,10 @@ class Service:
         signals: bool = True,
         hooks: Hooks | None = None,
     ) -> None:
+        app.check()
         self.worker_id: str = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self.hooks: Hooks = hooks or Hooks()
+        self._app = app
         self._settings = settings
         self._burst = burst
         self._handles_signals = signals
@@ -87,24 +94,42 @@ class Service:
         self._starting = anyio.CancelScope()
 
     async def run(self) -> Exit:
-        """Work until stopped. Raises StartupError."""
+        """Work until stopped. Raise StartupError."""
         with self._signals_handled():
             return await self._run()
 
     async def _run(self) -> Exit:
-        async with open_connections(self._settings) as connections:
-            with anyio.CancelScope() as self._starting:
+        settings = self._settings
+        lifespan = AppLifespan(self._app, self._stop.set, owns_process=self._handles_signals)
+        async with open_connections(settings) as connections:
+            try:
+                with anyio.CancelScope() as self._starting:
+                    if not self._stop.is_set():
+                        await wait_until_ready(connections)
+                        await lifespan.enter(max(0.1, settings.startup_timeout))
+            except StartupError:
+                if lifespan.is_stuck:
+                    return Exit(1, stuck=True)
+                raise
+            ended = Exit(0, stuck=False)
+            try:
                 if not self._stop.is_set():
-                    await wait_until_ready(connections)
-            if self._stop.is_set():
-                return Exit(0, stuck=False)
-            parts = self._wire(connections)
-            self._loops += [
-                ExchangeLoop(Queue(connections.broker, name, self.worker_id, self._clock), parts)
-                for name in self._settings.queue
-            ]
-            with Watchdog(self._job_of, lease=self._settings.lease):
-                return await self._work(parts)
+                    ended = await self._serve(connections, lifespan.state)
+            finally:
+                with anyio.CancelScope(shield=True):
+                    left = await lifespan.leave(settings.grace_period, self._force)
+            return Exit(ended.code if left else 1, stuck=ended.stuck or lifespan.is_stuck)
+
+    async def _serve(self, connections: Connections, state: Any) -> Exit:
+        reports = self._hook_app(state)
+        parts = self._wire(connections)
+        self._loops += [
+            ExchangeLoop(Queue(connections.broker, name, self.worker_id, self._clock), parts)
+            for name in self._settings.queue
+        ]
+        with Watchdog(self._job_of, lease=self._settings.lease):
+            ended = await self._work(parts)
+            return Exit(ended.code, stuck=not await reports.ended() or ended.stuck)
 
     def stop(self) -> None:
         """Drain and end; called again, end at once."""
@@ -119,6 +144,16 @@ class Service:
 
     # -- wiring --------------------------------------------------------------------------------
 
+    def _hook_app(self, state: Any) -> ErrorReports:
+        """Pass the lifespan's state on, and register the app's middleware and `on_error`."""
+        for handler in self._handlers.values():
+            handler.give_state(state)
+        self.hooks.around_run += [around(callback, state) for callback in self._app.middlewares]
+        reports = ErrorReports(self._app.error_callbacks, state)
+        if self._app.error_callbacks:
+            self.hooks.failed.append(reports.failed)
+        return reports
+
     def _wire(self, connections: Connections) -> Parts:
         settings, hooks = self._settings, self.hooks
         defaults = JobDefaults(
@@ -130,7 +165,7 @@ class Service:
         # With one crash allowed every job is a suspect, and runs alone.
         slots = Slots(1 if settings.max_crashes == 1 else settings.concurrency)
         suspects = Suspects(slots, settings.lease, self._is_certain)
-        outcomes = Outcomes(defaults, self.worker_id, self._clock)
+        outcomes = Outcomes(defaults, self.worker_id, self._clock, hooks.failed)
         limits = TimeLimits()
         pace = ConfigPace(slots.capacity)
         pipeline = Pipeline(
@@ -158,8 +193,12 @@ class Service:
 
     def _job_of(self, task: "asyncio.Task[object] | None") -> str | None:
         """Name the job that a task belongs to, for the watchdog's thread."""
-        held = (claimed for loop in self._loops for claimed in loop.held)
-        return next((str(claimed) for claimed in held if claimed.task is task), None)
+        for loop in self._loops:
+            for claimed in loop.held:
+                batch = getattr(claimed, "batch", None)
+                if claimed.task is task or (batch is not None and batch.task is task):
+                    return str(batch or claimed)
+        return None
 
     # -- working -------------------------------------------------------------------------------
 

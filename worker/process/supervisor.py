@@ -27,8 +27,8 @@ log: logging.Logger = logging.getLogger("worker")
 _RESTART = Backoff(base=0.5, factor=2.0, max=30.0)
 # Seconds. A child that ran for so long has started well: its next restart is soon again.
 _PROVEN = 30.0
-# Seconds beyond WORKER_STARTUP_TIMEOUT that a child may take to import and to exit.
-_IMPORTS = 5.0
+# Seconds beyond its time limits that a child may take to import, to clean up and to exit.
+_IMPORTS = 8.0
 _ENDED_EARLY = (-signal.SIGTERM, 128 + signal.SIGTERM)
 _PARENT = "WORKER_SUPERVISOR_PID"
 
@@ -66,7 +66,8 @@ class Supervisor:
         self._command = list(command)
         self._environment = {**environment, _PARENT: str(os.getpid())}
         self._count = count
-        self._startup = startup_timeout + _IMPORTS
+        # One time limit for Redis and the table, and one for the app's lifespan.
+        self._startup = 2 * startup_timeout + _IMPORTS
         self._children: set[Process] = set()
         self._started = time.monotonic()
         self._stopping = asyncio.Event()

@@ -16,7 +16,7 @@ from typing import Any
 
 
 class _State:
-    boundary: CodeType | None = None
+    boundaries: frozenset[CodeType] = frozenset()
     in_loop = False  # whether the thread that forks runs an event loop
 
 
@@ -26,14 +26,14 @@ class Child:
     is_here = False
 
 
-def contain_forks(boundary: CodeType) -> None:
-    """From now on a forked child ends when the coroutine whose code is `boundary` is left.
+def contain_forks(boundaries: frozenset[CodeType]) -> None:
+    """From now on a forked child ends when a coroutine is left whose code is one of `boundaries`.
 
     Handlers that return are ended by `end_child`, which their caller has to call.
     """
-    if _State.boundary is None:
+    if not _State.boundaries:
         os.register_at_fork(before=_before, after_in_child=_in_child)
-    _State.boundary = boundary
+    _State.boundaries = boundaries
 
 
 def end_child() -> None:
@@ -57,7 +57,7 @@ def _in_child() -> None:
 
 
 def _end_at_boundary(frame: FrameType, event: str, _: Any) -> None:
-    if event == "return" and frame.f_code is _State.boundary:
+    if event == "return" and frame.f_code in _State.boundaries:
         os._exit(0)
 
 
