@@ -118,3 +118,32 @@ async def test_a_dead_workers_jobs_come_back_at_the_front_in_their_order(
     held = [name for name in order if name.startswith("held")]
     assert held == [f"held-{number}" for number in range(80)]
     assert {producer.result(name, 0)["result"] for name in held} == {1}
+
+
+async def test_a_twin_that_a_lost_exchange_claimed_runs_although_its_bytes_were_recorded(
+    worker_in_process: StartInProcess, producer: Producer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its bytes are those of the job whose outcome the same exchange recorded."""
+    twin = job("count", id="twin", reply_to="replies")
+    send = Queue.send
+    lost: list[bool] = []
+
+    async def lossy(queue: Queue, outcomes: Sequence[Outcome], limit: int) -> Any:
+        return receive(await send(queue, outcomes, limit), bool(outcomes))
+
+    async def receive(answer: Awaitable[Exchange], settles: bool) -> Exchange:
+        exchange = await answer
+        if settles and exchange.jobs and not lost:
+            lost.append(True)
+            raise RedisConnectionError("the reply is lost")
+        return exchange
+
+    monkeypatch.setattr(Queue, "send", lossy)
+    runs.clear()
+    producer.push_raw(twin, twin, twin)
+    async with worker_in_process(app, concurrency=1) as worker:
+        await worker.drain()
+    assert lost
+    assert runs == {"twin": 3}
+    results = [json.loads(raw)["result"] for raw in producer.r.lrange("replies", 0, -1)]
+    assert sorted(results) == [1, 2, 3]

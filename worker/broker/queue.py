@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import coroutine
 from typing import TYPE_CHECKING, Any
 
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, ResponseError
 
 from worker.broker import scripts
 from worker.broker.dedicated import DedicatedConnection
@@ -78,6 +78,20 @@ class Queue:
         sent = self._clock.sent()
         reply = await self._exchanging.send(*scripts.exchange.command(keys, arguments))
         return self._receive(reply, sent, keys, arguments)
+
+    async def has_recorded(self, outcome: Outcome) -> bool:
+        """Return whether Redis holds exactly the result of this outcome.
+
+        False where that can't be seen: the outcome has no result, the result has expired or was
+        replaced, or this user may not read it (ACL: +get).
+        """
+        if outcome.result_id is None or not outcome.result:
+            return False
+        try:
+            found: Any = await self._redis.get(self.keys.result(outcome.result_id))
+        except ResponseError:
+            return False
+        return bool(found == outcome.result)
 
     async def recover(self, worker_id: str, outcomes: Sequence[Outcome]) -> Exchange:
         """Record outcomes for jobs of another worker, unless its lease is live.

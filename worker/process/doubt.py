@@ -31,6 +31,7 @@ class Doubt:
         self._lease_ended = False
         self._renewed_at: float | None = None  # monotonic seconds; None before the first lease
         self._refused = 0  # outcomes that Redis refused since the lease ended
+        self._unanswered: list[ClaimedJob] = []  # whose outcomes an exchange took with no reply
 
     def __bool__(self) -> bool:
         return self._raised
@@ -44,8 +45,18 @@ class Doubt:
         """The heartbeat renewed the lease."""
         self._renewed_at = time.monotonic()
 
+    def unanswered(self, sent: list[ClaimedJob]) -> None:
+        """An exchange with these jobs' outcomes was sent, and its reply did not arrive."""
+        self._unanswered = sent
+
     async def reconcile(self) -> list[ClaimedJob]:
         """Register, and make what we hold agree with the active list. Return jobs to run."""
+        recorded = await self._recorded_unseen()
+        self._held.confirmed(recorded)
+        for claimed in recorded:
+            for hook in self._parts.hooks.recorded:
+                if claimed.outcome is not None:
+                    hook(claimed, claimed.outcome)
         listed = await self._queue.register(self._parts.lease)
         lost, unseen = self._held.reconcile(listed)
         undecided = [claimed for claimed in lost if claimed.is_open]
@@ -71,6 +82,22 @@ class Doubt:
         self.renewed()
         self._parts.suspects.look()
         return unseen
+
+    async def _recorded_unseen(self) -> list[ClaimedJob]:
+        """Return the jobs of the exchange without a reply, if Redis did it.
+
+        An exchange is all or nothing, so the result of one job answers for all. Without this look,
+        a job of the same bytes that the same exchange claimed would be taken for the job that it
+        recorded: the outcome would be sent again, and record a job that never ran.
+        """
+        for claimed in self._unanswered:
+            outcome = claimed.outcome
+            if outcome is not None and outcome.result:
+                recorded = await self._queue.has_recorded(outcome)
+                sent, self._unanswered = self._unanswered, []
+                return sent if recorded else []
+        self._unanswered = []
+        return []
 
     def refused(self, jobs: Sequence[ClaimedJob], *, lease_live: bool) -> None:
         """Redis refused these outcomes: their jobs are no longer in the active list."""

@@ -116,11 +116,13 @@ class ExchangeLoop:
         began = time.monotonic()
         with self.held.sending() as sent, self._slots.take(limit) as taken:
             outcomes = [job.outcome for job in sent if job.outcome is not None]
+            self.doubt.unanswered(sent)
             try:
                 answer = await self.queue.send(outcomes, limit)
             finally:
                 self._tasks.start(fresh)  # Redis works on this exchange while these begin
             reply = await answer
+            self.doubt.unanswered([])
             taken.keep(len(reply.jobs))
         self._batch_size.exchanged(time.monotonic() - began, reply.jobs)
         self._outage.over()

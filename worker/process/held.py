@@ -77,6 +77,12 @@ class HeldJobs:
 
     # -- after doubt ---------------------------------------------------------------------------
 
+    def confirmed(self, jobs: list[ClaimedJob]) -> None:
+        """Redis recorded these outcomes, although the reply that said so did not arrive."""
+        gone = set(jobs)
+        self._unsent = [claimed for claimed in self._unsent if claimed not in gone]
+        self._forget([claimed for claimed in jobs if claimed in self._jobs])
+
     def reconcile(self, listed: list[bytes]) -> tuple[list[ClaimedJob], list[ClaimedJob]]:
         """Make what we know agree with the active list: who is lost, and who was claimed unseen.
 
