@@ -201,6 +201,29 @@ def test_it_gets_the_state_and_sees_the_jobs_context(is_async: bool) -> None:
     assert seen == [("the pool", "retried", "of error")]
 
 
+def test_one_that_had_to_wait_sees_the_context_of_its_own_job(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(error_reports, "_AT_A_TIME", 1)
+    app = app_that_fails()
+    seen: list[str] = []
+
+    @app.on_error
+    async def note() -> None:
+        seen.append(request_id.get())
+        await asyncio.sleep(0.01)
+
+    async def main() -> None:
+        harness = Harness(app)
+        jobs = [harness.start("fails", payload) for payload in ("error", "reject", "exit")]
+        for job in jobs:
+            await harness.ended(job)
+        await harness.reports.ended()
+
+    asyncio.run(main())
+    assert seen == ["of error", "of reject", "of exit"]
+
+
 @pytest.mark.parametrize("error", [ValueError("secret"), SystemExit(3), KeyboardInterrupt()])
 def test_its_own_errors_are_logged_once_without_their_message_and_change_nothing(
     error: BaseException, caplog: pytest.LogCaptureFixture

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -14,7 +15,14 @@ from worker.jobs.policy import Policy
 pytestmark = pytest.mark.once
 
 CallNext = Callable[[], Awaitable[Any]]
-TENANT = {"acme": {"version": 7, "limit": number(3), "policy": {"max_attempts": number(2)}}}
+TENANT = {
+    "acme": {
+        "version": 7,
+        "limit": number(3),
+        "hosts": ["a"],
+        "policy": {"max_attempts": number(2)},
+    }
+}
 
 
 def app_with(*middlewares: Callable[..., Any]) -> App:
@@ -60,13 +68,15 @@ def test_parameters_are_passed_by_name() -> None:
     seen: list[Any] = []
 
     async def middleware(state: Any, config: dict[str, Any], job: Job, call_next: CallNext) -> Any:
-        seen.append((state, dict(config), job.id, job.handler, job.payload, job.config_version))
+        seen.append((state, deepcopy(config), job.id, job.handler, job.payload, job.config_version))
         config["limit"] = "its own copy"
+        config["hosts"].append("b")
         return await call_next()
 
-    for _ in range(2):
-        run(app_with(middleware), "echo", 5, config="acme", state="the pool")
-    assert seen == 2 * [("the pool", {"version": 7, "limit": 3}, "1", "echo", 5, 7)]
+    app = app_with(middleware, middleware)
+    run(app, "echo", 5, config="acme", state="the pool")
+    item = {"version": 7, "limit": 3, "hosts": ["a"]}
+    assert seen == 2 * [("the pool", item, "1", "echo", 5, 7)]
 
 
 def test_the_version_is_that_of_the_result_and_none_without_an_item() -> None:

@@ -8,7 +8,8 @@
 5. The last outcomes are written.
 6. Whatever the active list still holds goes back to the front, and the lease is handed in: one
    step in Redis.
-7. The heartbeat stops, the connections are closed (by the service).
+7. The heartbeat stops. The calls of `on_error` get a moment, the app's lifespan is left, and the
+   connections are closed (by the service).
 
 The heartbeat outlives everything that holds jobs.
 """
