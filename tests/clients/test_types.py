@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker import App, Client, Job, SyncClient
-from worker.testing import RunningWorker
 
 app = App()
 
@@ -104,11 +103,6 @@ def sync(client: SyncClient) -> None:
     client.enqueue(resize, "a")  # wrong
     client.enqueue(resize)  # wrong
     client.enqueue(resize, Image("a"), dellay=3)  # wrong
-
-
-async def in_tests(worker: RunningWorker) -> None:
-    await worker.enqueue(resize, Image("a"))
-    await worker.enqueue(resize, "a")  # wrong
 """
 
 MYPY = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--config-file", ""]

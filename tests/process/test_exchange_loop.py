@@ -82,7 +82,7 @@ async def test_with_every_seventh_reply_lost_each_job_runs_and_is_recorded_once(
     )
     async with worker_in_process(app, concurrency=100) as worker:
         await worker.drain()
-    assert exchanges.lost >= 5
+    assert exchanges.lost >= 2
     assert set(runs.values()) == {1}
     assert len(runs) == TOTAL
     answered = Counter(json.loads(raw)["id"] for raw in producer.r.lrange("replies", 0, -1))
