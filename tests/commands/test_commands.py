@@ -45,6 +45,8 @@ def on_terminal(environment: dict[str, str], *arguments: str, columns: int = 120
     """What the command shows on a terminal, without colours."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+    # pytest-xdist sets COLUMNS, which would win over the terminal's own width.
+    environment = {k: v for k, v in environment.items() if k not in ("COLUMNS", "LINES")}
     with subprocess.Popen(
         [sys.executable, "-m", "worker", *arguments],
         env={**environment, "TERM": "xterm"},
