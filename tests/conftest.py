@@ -4,6 +4,7 @@
 stops or breaks a server starts its own. With pytest-xdist each of its processes has its servers.
 """
 
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager
@@ -40,6 +41,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=None,
         help="run against this redis-server, not the embedded Valkey ('debian': the machine's)",
     )
+
+
+def pytest_configure() -> None:
+    """Hear Ctrl-C and the end of the terminal, which `nohup` and a shell's `&` ignore: processes
+    inherit that, and the tests send these signals to workers."""
+    for number, handler in (
+        (signal.SIGINT, signal.default_int_handler),
+        (signal.SIGHUP, signal.SIG_DFL),
+    ):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -170,7 +170,7 @@ def test_a_replica_is_waited_for_since_a_failover_may_be_under_way(
     replica = RedisServer(folder, replicaof=f"127.0.0.1 {redis_server.port}")
     replica.start()
     try:
-        done = run_command("run", APP, redis_url=replica.url, startup_timeout=0.5)
+        done = run_command("run", APP, redis_url=replica.url, startup_timeout=2)
         assert "is a replica, which takes no writes" in refusal(done)
         worker = start_worker(redis_url=replica.url, startup_timeout=60, ready=False)
         with replica.client() as client:

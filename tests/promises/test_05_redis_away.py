@@ -218,6 +218,8 @@ def outlive(world: World, worker: Worker, notes: Path, way: Way, told: int | Non
     wait_until(lambda: notes.read_text().count("begins") == 3)
     with way(world):
         wait_until(lambda: notes.read_text().count("ends") == 3)
+        if told:  # a worker on a busy machine takes a moment to try and record them
+            wait_until(lambda: lines(worker)[0] > before)
     back = time.monotonic()
     producer = world.producer
     producer.push("echo", id=f"after-{way.__name__}")

@@ -26,7 +26,9 @@ READY = "takes jobs from"
 
 def worker_environment(redis_server: RedisServer, dynamo: DynamoServer) -> dict[str, str]:
     """Return the environment of a worker on these servers, without the machine's own settings."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("WORKER_", "AWS_"))}
+    # pytest-xdist's processes have a size of terminal that is not that of any terminal.
+    dropped = ("WORKER_", "AWS_", "COLUMNS", "LINES")
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(dropped)}
     return {
         **kept,
         "AWS_ENDPOINT_URL_DYNAMODB": dynamo.url,
