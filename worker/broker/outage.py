@@ -12,6 +12,11 @@ log: logging.Logger = logging.getLogger("worker")
 # Seconds. A second at most, so that claiming resumes within two of Redis's return.
 _RETRY = Backoff(base=0.05, factor=2.0, max=1.0)
 
+# A failure within so many seconds of an outage's end belongs to it, and is logged only if so many
+# tries in a row fail.
+_ECHO = 1.0
+_REAL = 5
+
 
 def _nobody_listens(_: str, **__: Any) -> None: ...
 
@@ -26,12 +31,19 @@ class RedisOutage:
         self._on_event = on_event
         self._failures = 0
         self._began_at = 0.0
+        self._ended_at = -_ECHO
+        self._is_echo = False
 
     def failed(self, error: Exception) -> float:
         """Note that a command failed. Return how many seconds to wait before the next try."""
+        now = time.monotonic()
         self._failures += 1
         if self._failures == 1:
-            self._began_at = time.monotonic()
+            self._began_at = now
+            # After a failover each connection finds out for itself that its server was demoted.
+            self._is_echo = now - self._ended_at < _ECHO
+        if self._failures == (_REAL if self._is_echo else 1):
+            self._is_echo = False
             log.error(
                 "Redis is away: %s: %s. Running jobs go on and their outcomes are kept. Claiming "
                 "resumes by itself once Redis is back.",
@@ -43,7 +55,10 @@ class RedisOutage:
 
     def over(self) -> None:
         """Note that Redis answered."""
-        if self._failures:
+        if self._failures and self._is_echo:
+            self._failures = 0
+        elif self._failures:
+            self._ended_at = time.monotonic()
             seconds = time.monotonic() - self._began_at
             log.warning("Redis is back after %.1f s; claiming resumes.", seconds)
             self._failures = 0
