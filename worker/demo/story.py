@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from worker.client import Client
-from worker.config.table import exact
+from worker.config.raw_items import exact
 from worker.connections import open_connections
 from worker.demo.receiver import Receiver
 from worker.demo.screen import Screen

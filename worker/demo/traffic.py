@@ -6,7 +6,8 @@ import time
 from typing import Any
 
 from worker.client import Client
-from worker.config.table import ConfigTable, exact
+from worker.config.raw_items import exact
+from worker.config.table import ConfigTable
 from worker.demo.receiver import Receiver
 from worker.demo.screen import ALL, Bars, Screen
 from worker.demo.stage import Workers
