@@ -153,8 +153,8 @@ def meanwhile(
             done.append(1)
             edit()
 
-    proxy.respond = respond  # type: ignore[assignment]
-    return respond  # type: ignore[return-value]
+    proxy.respond = respond
+    return respond
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def meanwhile(
     [
         (lambda table: table.put("acme", a=1, b={"c": 5, "d": 1}), "b.c"),
         (lambda table: table.put("acme", a=2, b={"c": 1, "d": 1}), "a"),
-        (lambda table: table.delete("acme"), "a, b"),
+        (lambda table: table.delete("acme"), "deleted"),
     ],
 )
 def test_an_edit_of_what_was_changed_meanwhile_has_exit_code_4_and_says_where(
@@ -253,6 +253,40 @@ def in_boto(body: dict[str, Any]) -> dict[str, Any]:
     return body
 
 
+def test_a_write_of_which_nobody_can_say_whether_it_was_done_says_so(
+    command: Command, table: Table, dynamo_proxy: DynamoProxy
+) -> None:
+    table.put("acme", a=0)
+    written: list[str] = []
+
+    def respond(target: str, _: dict[str, Any]) -> tuple[int, Any] | None:
+        if target == "UpdateItem":
+            written.append(target)
+        return (500, error("InternalServerError")) if written else None
+
+    env = {"AWS_ENDPOINT_URL_DYNAMODB": dynamo_proxy.url}
+    with dynamo_proxy.answering(respond):
+        done = command("config", "set", "acme", "a=1", env=env)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "whether the item was written is not known" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_edits_of_very_many_attributes_are_written_where_the_item_is_as_it_was_read(
+    command: Command, table: Table, dynamo_proxy: DynamoProxy
+) -> None:
+    many = {f"attribute_{n}": n for n in range(300)}
+    table.put("acme", **many)
+    changed = {name: n + 1 for name, n in many.items()}
+    command("config", "put", "acme", json.dumps(changed))
+    meanwhile(dynamo_proxy, lambda: table.put("acme", **changed | {"attribute_0": 9}), "PutItem")
+    env = {"AWS_ENDPOINT_URL_DYNAMODB": dynamo_proxy.url}
+    done = command("config", "rollback", "acme", env=env)
+    assert (done.exit_code, "(attribute_0)" in done.stderr) == (4, True)
+    assert command("config", "rollback", "acme", env=env).exit_code == 0
+    assert item(table) == many
+
+
 # -- edit ------------------------------------------------------------------------------------------
 
 
@@ -290,6 +324,17 @@ def test_edit_changes_only_what_was_edited(
         "n": 2,
         "list": [{"a"}, 1],
     }
+
+
+def test_members_of_a_list_are_what_they_were_wherever_an_edit_moves_them(
+    command: Command, table: Table, editor: Callable[[str], dict[str, str]]
+) -> None:
+    table.put("acme", list=[1, {"a"}, ["b"], {"c", "d"}, Binary(b"\x00")])
+    code = "item['list'] = ['new', *item['list'][1:3], ['c', 'd', 'e'], item['list'][4]]"
+    assert command("config", "edit", "acme", env=editor(code)).exit_code == 0
+    assert item(table) == {"list": ["new", {"a"}, ["b"], {"c", "d", "e"}, Binary(b"\x00")]}
+    assert command("config", "edit", "acme", env=editor("del item['list'][0]")).exit_code == 0
+    assert item(table) == {"list": [{"a"}, ["b"], {"c", "d", "e"}, Binary(b"\x00")]}
 
 
 def test_edit_that_changes_nothing_writes_nothing(
@@ -409,12 +454,16 @@ def test_rollback_goes_to_the_version_that_results_and_the_history_name(
 ) -> None:
     for n in range(4):
         command("config", "put", "acme", f'{{"version": "v{n}", "n": {n}}}')
+    lines = [json.loads(line) for line in command("config", "history", "acme").stdout.splitlines()]
+    assert [line["version"] for line in lines] == ["v2", "v1", "v0"]
+    assert len({line["digest"] for line in lines}) == 3
     assert command("config", "rollback", "acme", "v1").exit_code == 0
     assert (item(table) or {})["n"] == 1
     command("config", "put", "acme", '{"n": 9}')
     command("config", "put", "acme", '{"n": 10}')
     first = json.loads(command("config", "history", "acme").stdout.splitlines()[0])
     assert first["item"] == {"n": 9}
+    assert first["version"] == first["digest"]
     assert command("config", "rollback", "acme", first["version"]).exit_code == 0
     assert item(table) == {"n": 9}
 
@@ -534,6 +583,7 @@ APP = (
         ("acme", '{"ms": 5}', None),
         ("acme", f'{{"price": "{SECRET}"}}', "no handler can use it: step: ms: "),
         ("ping", '{"any": 1}', None),
+        ("acme", '{"policy": {"timeout": 5}}', None),
     ],
 )
 @pytest.mark.parametrize("by_variable", [False, True])

@@ -98,8 +98,7 @@ class Harness:
             self.hooks.failed.append(self.reports.failed)
         for handler in handlers.values():
             handler.give_state(state)
-        if bad_configs is None:
-            bad_configs = BadConfigs(keep=False, ttl=0, max_stale=0)
+        self.bad_configs = bad_configs or BadConfigs(keep=False, ttl=0, max_stale=0)
         self.clock = RedisClock()
         self.outcomes = Outcomes(defaults, "harness", self.clock, self.hooks.failed)
         self.threads = HandlerThreads(10)
@@ -107,7 +106,7 @@ class Harness:
         self.pipeline = Pipeline(
             handlers,
             self.outcomes,
-            ConfigStep(configs or self.items, ConfigPace(10), self.outcomes, bad_configs),
+            ConfigStep(configs or self.items, ConfigPace(10), self.outcomes, self.bad_configs),
             HandlerStep(self.outcomes, self.limits, self.threads, self.hooks),
             self.hooks,
             wait_alone,

@@ -5,13 +5,14 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from pydantic import BaseModel
 
 from tests.config.fakes import FakeTable, open_store
 from tests.config.virtual_time import now, run
 from tests.execution.pipeline import Harness, result_of
-from worker import App
+from worker import App, Job
 from worker.execution.bad_configs import BadConfigs
 from worker.jobs.outcome import Outcome
 
@@ -19,6 +20,7 @@ TTL, MAX_STALE = 5.0, 3600.0
 BAD = {"key": "step", "ms": "fast"}
 
 app = App()
+seen: list[Any] = []  # which versions of its config the jobs of `step` were told
 
 
 class Step(BaseModel):
@@ -26,8 +28,14 @@ class Step(BaseModel):
 
 
 @app.handler
-async def step(config: Step) -> int:
+async def step(config: Step, job: Job) -> int:
+    seen.append(job.config_version)
     return config.ms
+
+
+@app.handler(batch=10)
+async def many(configs: list[Step]) -> list[list[int]]:
+    return [[config.ms for config in configs]] * len(configs)
 
 
 @app.handler
@@ -272,4 +280,67 @@ def test_workers_read_no_history() -> None:
         assert (await world.run("show", config=key)).reason == "config_missing"
         assert world.table.reads == []
 
+    in_world(main)
+
+
+def test_where_a_type_asks_for_more_than_no_item_has_jobs_wait_as_for_a_missing_one() -> None:
+    async def main(world: World) -> None:
+        met_at = now()
+        outcome = await world.run_to_its_end()
+        assert (outcome.op, outcome.reason) == ("bury", "config_invalid")
+        assert TTL <= now() - met_at < TTL + 1
+        assert world.table.consistent[-1] == ["step"]
+        await world.edit({"ms": "fast"})
+        assert is_waiting(await world.run()), "a bad version is another matter"
+
+    in_world(main)
+
+
+def test_a_slow_read_of_the_version_before_reports_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def main(world: World) -> None:
+        await world.edit({"ms": 1})
+        await world.run()
+        earlier = world.harness.start("step")
+        await anyio.lowlevel.checkpoint()
+        await world.edit({"ms": "fast"})
+        bad = world.harness.bad_configs
+        for _ in range(3):
+            await world.run()
+            assert earlier.item is not None
+            bad.works(earlier.item, "step")
+
+    in_world(main)
+    assert len(errors(caplog)) == 1
+    assert errors(caplog, logging.WARNING) == []
+
+
+def test_jobs_of_one_batch_are_each_held_to_their_own_item() -> None:
+    async def main(world: World) -> None:
+        await world.edit({"ms": 1}, "a")
+        await world.edit({"ms": 2}, "b")
+        await world.edit({"ms": "fast"}, "c")
+        await world.run("many", config="a")
+        await world.edit({"ms": "fast"}, "a")
+        started = [world.harness.start("many", config=key) for key in "abc"]
+        a, b, c = [await world.harness.ended(claimed) for claimed in started]
+        assert result_of(a)["result"] == [1, 2]
+        assert result_of(a)["config"]["stale"]
+        assert not result_of(b)["config"]["stale"]
+        assert c is not None
+        assert is_waiting(c)
+
+    in_world(main)
+
+
+def test_the_version_that_a_job_is_told_is_the_one_that_serves_on() -> None:
+    async def main(world: World) -> None:
+        await world.edit({"ms": 1, "version": "one"})
+        await world.run()
+        await world.edit({"ms": "fast", "version": "two"})
+        await world.run()
+        assert seen[-1] == "one"
+
+    seen.clear()
     in_world(main)

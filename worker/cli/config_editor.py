@@ -101,7 +101,7 @@ async def _write(
     meant: "Raw",
     given: "tuple[Checks, Settings]",
 ) -> int:
-    from worker.config.raw_items import changed_paths, same
+    from worker.config.raw_items import changes, same
 
     if why := refusal(key, meant, *given):
         complain(why)
@@ -109,5 +109,5 @@ async def _write(
     # An editor may be open for long, and no condition can see an attribute that was added.
     now = await edits.read(key)
     if not same(now, read) and not same(now, meant):
-        return complain_of_change(key, changed_paths(read or {}, now or {}))
+        return complain_of_change(key, changes(read, now))
     return await replace(edits, key, read, meant, "edit")

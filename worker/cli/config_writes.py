@@ -36,32 +36,16 @@ async def open_table(settings: "Settings") -> "AsyncIterator[ConfigTable]":
         yield ConfigTable(client, settings.config_table, settings.config_key)
 
 
-def item_of(key: str, raw: "Raw", settings: "Settings") -> Any:
-    """Return the `ConfigItem` that workers make of these attributes."""
-    import json
-
-    from worker.jobs.config_item import ConfigItem
-    from worker.jobs.stored_attributes import StoredAttributes
-
-    whole = {**raw, settings.config_key: {"S": key}}
-    return ConfigItem(
-        key,
-        StoredAttributes(json.dumps(whole), whole),
-        0.0,
-        key_attribute=settings.config_key,
-        absence_confirmed=True,
-    )
-
-
 def shown(key: str, raw: "Raw", settings: "Settings") -> dict[str, Any]:
     """Return an item as JSON has it, without its key. Raise ConfigUnavailable."""
+    from worker.config.raw_items import config_item
     from worker.errors import ConfigUnavailable
 
-    item = item_of(key, raw, settings)
+    item = config_item(key, raw, settings.config_key)
     if item.problem is not None:
         raise ConfigUnavailable(f"the item {key!r} can't be shown: {item.problem}")
-    attributes: dict[str, Any] = as_json(item.attributes.exact())
-    attributes.pop(settings.config_key)
+    attributes: dict[str, Any] = as_json(dict(item.attributes or {}))
+    del attributes[settings.config_key]
     return attributes
 
 
@@ -70,7 +54,9 @@ def refusal(key: str, raw: "Raw", checks: Checks, settings: "Settings") -> str |
 
     Raise WorkerError for an app that can't be loaded.
     """
-    item = item_of(key, raw, settings)
+    from worker.config.raw_items import config_item
+
+    item = config_item(key, raw, settings.config_key)
     if item.problem is not None:
         return f"{key}: not written: {item.problem}"
     if checks.force:
@@ -100,7 +86,7 @@ async def replace(
     try:
         changed = await edits.replace(key, read, meant, command)
     except Conflict as conflict:
-        return complain_of_change(key, conflict.paths)
+        return complain_of_change(key, str(conflict))
     what = "deleted from" if meant is None else "written to"
     say_done(edits, key, what if changed else None)
     return 0
@@ -114,11 +100,11 @@ def say_done(edits: "Edits", key: str, what: str | None) -> None:
         complain(f"{key}: {what}, but its history can't be kept: {edits.problem}")
 
 
-def complain_of_change(key: str, paths: list[str]) -> int:
-    """Say that somebody else changed the item at these paths; the exit code."""
+def complain_of_change(key: str, changes: str) -> int:
+    """Say that somebody else changed the item, and where; the exit code."""
     complain(
-        f"{key}: not written, since it was changed meanwhile ({', '.join(paths) or 'deleted'}): "
-        "look at it, then run the command again"
+        f"{key}: not written, since it was changed meanwhile ({changes}): look at it, then run the "
+        "command again"
     )
     return CHANGED
 

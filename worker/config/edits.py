@@ -8,17 +8,13 @@ import json
 from typing import Any
 
 from worker.config.history import History
-from worker.config.raw_items import Raw, changed_paths, same
+from worker.config.raw_items import Raw, changes, same
 from worker.config.table import ConfigTable, ItemChanged
 from worker.errors import ConfigUnavailable
 
 
 class Conflict(Exception):
-    """The item was changed since it was read. `paths` says where."""
-
-    def __init__(self, paths: list[str]) -> None:
-        super().__init__(", ".join(paths))
-        self.paths = paths
+    """The item was changed since it was read. Its text says where."""
 
 
 class Edits:
@@ -71,7 +67,7 @@ class Edits:
         except ItemChanged:
             now = await self.read(key)
             if not same(now, meant):
-                raise Conflict(changed_paths(read or {}, now or {})) from None
+                raise Conflict(changes(read, now)) from None
         except ConfigUnavailable as error:
             if not await self._is_done(key, meant, error, read):
                 raise
@@ -107,18 +103,19 @@ class Edits:
         self, key: str, meant: Raw | None, error: ConfigUnavailable, read: Raw | None = None
     ) -> bool:
         """Whether a write that failed was done all the same. Raise Conflict where it was not, and
-        the item, which `read` was, is another now.
+        the item, which `read` was, is another now; ConfigUnavailable where nobody can say.
         """
         if error.misconfigured:  # it was refused
             return False
         try:
             now = await self.read(key)
         except ConfigUnavailable:
-            return False
+            unknown = "whether the item was written is not known: look at it"
+            raise ConfigUnavailable(f"{error}; {unknown}") from error
         if same(now, meant):
             return True
         if read is not None and not same(now, read):
-            raise Conflict(changed_paths(read, now or {})) from error
+            raise Conflict(changes(read, now)) from error
         return False
 
     async def _remember(

@@ -9,11 +9,10 @@ import time
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from worker.config.raw_items import Raw
+from worker.config.raw_items import Raw, config_item
 from worker.config.table import ConfigTable, ItemChanged
 from worker.errors import ConfigUnavailable
-from worker.jobs.config_item import HISTORY, MAX_KEY_BYTES, ConfigItem
-from worker.jobs.stored_attributes import StoredAttributes
+from worker.jobs.config_item import HISTORY, MAX_KEY_BYTES
 
 MOST_VERSIONS = 10
 MOST_BYTES = 300_000  # of all versions; an item holds 400 kB
@@ -24,7 +23,8 @@ class Version(NamedTuple):
     """One version that an edit replaced. `item` is None where there was none before the edit.
 
     `replaced_at` is in ms since the epoch, `replaced_by` a command. `version` is what results say
-    of it, `digest` tells versions apart that say the same.
+    of it. `digest` is the same where it has no version of its own, and else tells those apart that
+    say the same.
     """
 
     item: Raw | None
@@ -103,20 +103,9 @@ class History:
         raw = json.loads(text) if text is not None else None
         version = digest = None
         if raw is not None:
-            whole = {self._table.key_attribute: {"S": key}, **raw}
-            version = self._item(key, whole).version
-            digest = sha256(json.dumps(raw, sort_keys=True).encode("utf-8", "replace")).hexdigest()
-            digest = digest[:12]
+            item = config_item(key, raw, self._table.key_attribute)
+            version, digest = item.version, item.digest
         return Version(raw, int(entry["at"]["N"]), entry["by"]["S"], version, digest)
-
-    def _item(self, key: str, raw: Raw) -> ConfigItem:
-        return ConfigItem(
-            key,
-            StoredAttributes(json.dumps(raw), raw),
-            0.0,
-            key_attribute=self._table.key_attribute,
-            absence_confirmed=True,
-        )
 
 
 def history_key(key: str) -> str:

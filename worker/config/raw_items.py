@@ -4,15 +4,19 @@ An edit changes only what it names. So all that it does not name stays as Dynamo
 and binary too, for which JSON has no values.
 """
 
+import json
 import re
 from base64 import b64decode
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
+from difflib import SequenceMatcher
 from typing import Any
 
 from boto3.dynamodb.types import TypeSerializer
 
 from worker.jobs.attribute_values import Unusable, decoded, exact_number
+from worker.jobs.config_item import ConfigItem
+from worker.jobs.stored_attributes import StoredAttributes
 
 Raw = dict[str, Any]
 
@@ -61,6 +65,13 @@ def exact(value: Any) -> Any:
     return value
 
 
+def config_item(key: str, attributes: Raw, key_attribute: str) -> ConfigItem:
+    """Return what workers make of an item with these attributes."""
+    whole = {**attributes, key_attribute: {"S": key}}
+    stored = StoredAttributes(json.dumps(whole), whole)
+    return ConfigItem(key, stored, 0.0, key_attribute=key_attribute, absence_confirmed=True)
+
+
 def sendable(raw: Any) -> Any:
     """The attribute value as the SDK sends it: binary as bytes."""
     ((kind, content),) = raw.items()
@@ -101,9 +112,9 @@ def _canonical(raw: Any) -> Any:
     return [_canonical(each) for each in raw] if isinstance(raw, list) else raw
 
 
-def changed_paths(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """Return the paths at which two items differ. Names only: values may be secrets."""
-    return list(_changed_paths(one, other, ""))
+def changes(read: Raw | None, now: Raw | None) -> str:
+    """Say what has become of an item. Names of attributes only: values may be secrets."""
+    return "deleted" if now is None else ", ".join(_changed_paths(read or {}, now, ""))
 
 
 def _changed_paths(one: Mapping[str, Any], other: Mapping[str, Any], path: str) -> Iterator[str]:
@@ -196,6 +207,8 @@ def merged(raw: Raw, shown: Any, edited: Any) -> Raw:
                 for name, value in edited.items()
             }
         }
+    if kind == "L" and isinstance(edited, list):
+        return {"L": list(_merged_members(content, shown, edited))}
     if kind in ("SS", "NS", "BS") and isinstance(edited, list) and edited:
         members = [raw_value(each) for each in edited]
         if kind == "BS":
@@ -205,6 +218,17 @@ def merged(raw: Raw, shown: Any, edited: Any) -> Raw:
     if kind == "B" and "B" in _binary(edited):
         return _binary(edited)
     return raw_value(edited)
+
+
+def _merged_members(content: list[Raw], shown: list[Any], edited: list[Any]) -> Iterator[Raw]:
+    """Yield the members of an edited list. One that is still there is found at its new place."""
+    pairs = SequenceMatcher(None, [*map(repr, shown)], [*map(repr, edited)], autojunk=False)
+    for _, start, end, edited_start, edited_end in pairs.get_opcodes():
+        members = edited[edited_start:edited_end]
+        if end - start == len(members):
+            yield from map(merged, content[start:end], shown[start:end], members)
+        else:
+            yield from map(raw_value, members)
 
 
 def _binary(value: Any) -> Raw:

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 
+from worker.config.expressions import replacement, whole
 from worker.config.failures import WRONG_KEY, call_failure, is_failed_condition
 from worker.config.own_calls import parsed_reply, raw_reply
-from worker.config.raw_items import Raw, raw_item, sendable
+from worker.config.raw_items import Raw, raw_item
 from worker.config.reply import NotDynamo, batch_reply, get_reply, replaced_reply, scan_reply
 from worker.errors import ConfigUnavailable
 from worker.jobs.backoff import Backoff
@@ -111,7 +112,9 @@ class ConfigTable:
         with self._explained():
             body = await raw_reply(
                 self._client.put_item(
-                    TableName=self.name, Item=self._item(key, attributes), ReturnValues="ALL_OLD"
+                    TableName=self.name,
+                    Item=whole(self.key_attribute, key, attributes),
+                    ReturnValues="ALL_OLD",
                 )
             )
             return self._replaced(body)
@@ -131,26 +134,19 @@ class ConfigTable:
                 "ConditionExpression": "attribute_not_exists(#k)",
                 "ExpressionAttributeNames": {"#k": self.key_attribute},
             }
-        item = self._item(key, attributes)
+        item = whole(self.key_attribute, key, attributes)
         with self._explained(conditional=True):
             await raw_reply(self._client.put_item(TableName=self.name, Item=item, **condition))
 
     async def replace(self, key: str, read: Raw | None, meant: Raw | None) -> None:
         """Make of the item that was read the one that is meant; None is no item.
 
-        An attribute that was added since stays as it is. Raise ItemChanged where one that was read
-        is another now.
+        An attribute that was added since stays as it is, unless very many change. Raise ItemChanged
+        where one that was read is another now.
         """
-        call: Any = {
-            "TableName": self.name,
-            "Key": {self.key_attribute: {"S": key}},
-            **changing(self.key_attribute, read, meant),
-        }
+        operation, parameters = replacement(self.key_attribute, key, read, meant)
         with self._explained(conditional=True):
-            if meant is None:
-                await raw_reply(self._client.delete_item(**call))
-            else:
-                await raw_reply(self._client.update_item(**call))
+            await raw_reply(getattr(self._client, operation)(TableName=self.name, **parameters))
 
     async def delete(self, key: str) -> Raw | None:
         """Delete the item. Return it without its key, None where there was none."""
@@ -237,11 +233,6 @@ class ConfigTable:
             )
         return created
 
-    def _item(self, key: str, attributes: Raw) -> Raw:
-        """The whole item as the SDK sends it."""
-        sent = {name: sendable(raw) for name, raw in attributes.items()}
-        return {**sent, self.key_attribute: {"S": key}}
-
     def _replaced(self, body: bytes) -> Raw | None:
         """The item that a write returns as it was before, without its key."""
         raw = replaced_reply(body, lambda raw, _: raw)
@@ -288,51 +279,3 @@ class ConfigTable:
                 raise ItemChanged from error
             endpoint = self._client.meta.endpoint_url
             raise call_failure(error, self.name, endpoint) from error
-
-
-# DynamoDB takes 300 operators in a condition, and 4 kB of text: each attribute needs two of the one
-# and some 30 bytes of the other.
-_MOST_CONDITIONS = 100
-
-
-def changing(key_attribute: str, read: Raw | None, meant: Raw | None) -> dict[str, Any]:
-    """Return the parameters of a write that makes of one item another, if it is still as read."""
-    names = {"#k": key_attribute}
-    values: dict[str, Any] = {}
-    placeholders: dict[str, str] = {}
-
-    def name(attribute: str) -> str:
-        placeholder = placeholders.setdefault(attribute, f"#n{len(placeholders)}")
-        names[placeholder] = attribute
-        return placeholder
-
-    def value(raw: Any) -> str:
-        values[placeholder := f":v{len(values)}"] = sendable(raw)
-        return placeholder
-
-    before, after = read or {}, meant or {}
-    changed = [n for n in sorted(before.keys() | after.keys()) if before.get(n) != after.get(n)]
-    conditions = [f"attribute_{'not_' if read is None else ''}exists(#k)"]
-    # What the edit changes comes first, should there be more attributes than conditions.
-    others = [n for n in before if n not in changed]
-    for attribute in [*changed, *others][:_MOST_CONDITIONS]:
-        if attribute in before:
-            conditions.append(f"{name(attribute)} = {value(before[attribute])}")
-        else:
-            conditions.append(f"attribute_not_exists({name(attribute)})")
-    sets = [f"{name(n)} = {value(after[n])}" for n in changed if n in after]
-    removed = [name(n) for n in changed if n not in after]
-    update = " ".join(
-        f"{verb} {', '.join(parts)}"
-        for verb, parts in (("SET", sets), ("REMOVE", removed))
-        if parts
-    )
-    parameters: dict[str, Any] = {
-        "ConditionExpression": " AND ".join(conditions),
-        "ExpressionAttributeNames": names,
-    }
-    if meant is not None and update:
-        parameters["UpdateExpression"] = update
-    if values:
-        parameters["ExpressionAttributeValues"] = values
-    return parameters

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Hashable
+from math import inf
 
 from worker.jobs.backoff import Backoff
 from worker.jobs.config_item import ConfigItem
@@ -22,7 +23,8 @@ class BadConfigs:
     """One for a process. All times are in seconds, on the clock `monotonic`.
 
     `keep`: a version that can't be used buries nothing for `max_stale` after it was first met.
-    Without it jobs are buried at once. A config is missing once it has been for `ttl`.
+    Without it jobs are buried at once. A config is missing once it has been for `ttl`. `is_any`
+    says whether there is any bad config: it is looked at for every job.
     """
 
     def __init__(
@@ -33,33 +35,37 @@ class BadConfigs:
         max_stale: float,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.keep = keep
+        self.keep: bool = keep
+        self.is_any: bool = False
         self._ttl = ttl
         self._max_stale = max_stale
         self._invalid = _FirstMet(monotonic)
         self._missing = _FirstMet(monotonic)
         self._reports: dict[str, _Reports] = {}
 
-    def __bool__(self) -> bool:
-        """Whether there is any; asked for every job."""
-        return bool(self._reports) or bool(self._missing)
-
     def missing(self, key: str) -> float:
         """There is no such item. Return the seconds that its job waits; 0 if it has waited."""
+        self.is_any = True
         return _wait(self._missing.age(key), self._ttl)
 
     def invalid(self, item: ConfigItem, handler: str, problem: str) -> float:
         """The handler can't use the item, and no version that it could is known.
 
-        Return the seconds that its job waits; 0 if it is to be buried.
+        Return the seconds that its job waits; 0 if it is to be buried. Where the type asks for more
+        than no item has, the item is missing, and its jobs wait no longer than for any that is.
         """
-        wait = _wait(self._invalid.age((item.key, handler)), self._max_stale)
+        if item.attributes is None:
+            wait = self.missing(item.key)
+            longest = f"{self._ttl:g} s (WORKER_CONFIG_TTL)"
+        else:
+            wait = _wait(self._invalid.age((item.key, handler)), self._max_stale)
+            longest = f"{self._max_stale:g} s (WORKER_CONFIG_MAX_STALE)"
         self._report(
             item,
             handler,
             problem,
-            f"No version that worked is known to this process, so its jobs wait for up to "
-            f"{self._max_stale:g} s (WORKER_CONFIG_MAX_STALE) and are buried then.",
+            "No version that worked is known to this process, so its jobs wait for up to "
+            f"{longest} and are buried then.",
         )
         return wait
 
@@ -73,10 +79,13 @@ class BadConfigs:
         )
 
     def works(self, item: ConfigItem, handler: str) -> None:
-        """The handler uses the item: report it if there was trouble with an earlier version."""
+        """The handler uses the item: report it if it could not use an earlier version."""
+        reports = self._reports.get(item.key)
+        if reports is not None and item.asked_at < reports.asked_at:
+            return  # read before the bad version, and only slower
         self._missing.forget(item.key)
         self._invalid.forget((item.key, handler))
-        reports = self._reports.get(item.key)
+        self.is_any = bool(self._reports) or bool(self._missing)
         if reports is None or handler not in reports.handlers:
             return
         reports.handlers.discard(handler)
@@ -90,13 +99,16 @@ class BadConfigs:
 
     def _report(self, item: ConfigItem, handler: str, problem: str, meanwhile: str) -> None:
         """Log what is wrong, once for each version of an item."""
-        self._missing.forget(item.key)
+        self.is_any = True
+        if item.attributes is not None:
+            self._missing.forget(item.key)
         reports = self._reports.get(item.key)
         if reports is None:
             if len(self._reports) >= _MOST:
                 del self._reports[next(iter(self._reports))]
             reports = self._reports[item.key] = _Reports()
         reports.handlers.add(handler)
+        reports.asked_at = max(reports.asked_at, item.asked_at)
         if reports.version != item.version:
             reports.version = item.version
             reports.problems.clear()
@@ -114,13 +126,14 @@ class BadConfigs:
 
 
 class _Reports:
-    """What the log says of one key: the handlers that can't use it, and what was said of which
-    version.
+    """What the log says of one key: the handlers that can't use it, when what they can't use was
+    read last, and what was said of which version.
     """
 
-    __slots__ = ("handlers", "problems", "version", "works")
+    __slots__ = ("asked_at", "handlers", "problems", "version", "works")
 
     def __init__(self) -> None:
+        self.asked_at: float = -inf
         self.handlers: set[str] = set()
         self.problems: set[str] = set()
         self.version: object = self

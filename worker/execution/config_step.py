@@ -87,7 +87,7 @@ class ConfigStep:
         claimed.job.config_info = view.info
         if view.problem is not None or (item.attributes is None and claimed.job.names_config):
             return False
-        if self._bad:
+        if self._bad.is_any:
             self._bad.works(item, claimed.handler.name)
         return True
 
@@ -110,6 +110,7 @@ class ConfigStep:
         if worked is not None:
             self._bad.serves_on(item, claimed.handler.name, problem)
             claimed.view, claimed.stale = worked.view, True
+            claimed.job.config_info = worked.view.info
             return None
         return await self._wait_for_correction(claimed, item, problem)
 

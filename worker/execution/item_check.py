@@ -22,8 +22,9 @@ class ItemCheck:
     def problem(self, item: ConfigItem) -> str | None:
         """Return which attribute can't be used and why; None where the item can be used.
 
-        An item under a handler's name is that handler's. Any other is for all that take a config,
-        since a job may name it: one of them that can use it is enough.
+        An item under a handler's name is that handler's. Any other may be named by the job of any
+        handler, and one that can use it is enough. Where it has more than a policy, that is one of
+        those that take a config.
         """
         if item.problem is not None:
             return item.problem
@@ -33,8 +34,8 @@ class ItemCheck:
             return "; ".join(map(str, problems))
         if item.key in self._handlers:
             return self._handlers[item.key].view(item).problem
-        views = {name: self._handlers[name].view(item) for name in self._takers}
-        return _of_all({name: view.problem for name, view in views.items()})
+        names = self._takers if item.plain else self._handlers
+        return _of_all({name: self._handlers[name].view(item).problem for name in names})
 
 
 def _of_all(problems: Mapping[str, str | None]) -> str | None:

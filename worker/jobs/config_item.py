@@ -133,6 +133,11 @@ class ConfigItem:
             return None
         if "version" in self.whole:
             return from_json(_canonical(self.whole["version"]))
+        return self.digest
+
+    @property
+    def digest(self) -> str:
+        """A short digest of the item, the same in every process."""
         if self._stored is not None and self.problem:
             return self._stored.digest
         return sha256(_canonical(self.whole)).hexdigest()[:12]
