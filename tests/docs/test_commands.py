@@ -95,6 +95,13 @@ def test_config(run: Run) -> None:
     assert found["s"]["result"] == {"width": 640, "ratio": 1.5, "version": 7}
     assert '"version":7' in one_line(said.by("worker result q"), '"id":"s"')
     assert '"max_attempts":8' in said.by("worker config list")
+    edited = said.by("worker config rollback")
+    assert "amount: " in edited
+    replaced = [json.loads(line)["replaced_by"] for line in edited.splitlines() if "digest" in line]
+    assert replaced == ["unset", "set", "put"]
+    assert '"retries":5' in edited.splitlines()[-4]
+    assert '"backoff":{' in edited
+    assert edited.endswith("problems: 0, warnings: 0\n")
 
 
 def test_handlers(run: Run) -> None:
@@ -119,7 +126,10 @@ def test_testing(run: Run) -> None:
     said = run("docs/testing.md")
     assert "2 passed" in said.by("pytest -q")
     assert '"width":320' in said.by("WORKER_QUEUE=test")
-    assert "problems: 0" in said.by("worker check")
+    assert "problems: 0" in said.by("status\nuv run worker check")
+    edited = said.by("worker config rollback")
+    assert "policy.timout" in edited
+    assert edited.endswith("problems: 0, warnings: 0\n")
 
 
 def test_promises(run: Run) -> None:
@@ -130,7 +140,10 @@ def test_operations(run: Run) -> None:
     said = run("docs/operations.md")
     assert '"dead":1' in said.by("status --json")
     assert "ZeroDivisionError" in said.by("status --json")
-    assert "problems: 0" in said.by("worker check")
+    assert "problems: 0" in said.by("status\nuv run worker check")
+    edited = said.by("worker config rollback")
+    assert "policy.timout" in edited
+    assert edited.endswith("problems: 0, warnings: 0\n")
     assert "1 job put back" in said.by("worker dead retry zero")
     assert "1 job dropped" in said.by("worker dead retry zero")
 
