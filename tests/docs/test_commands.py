@@ -99,8 +99,9 @@ def test_config(run: Run) -> None:
     assert "amount: " in edited
     replaced = [json.loads(line)["replaced_by"] for line in edited.splitlines() if "digest" in line]
     assert replaced == ["unset", "set", "put"]
-    assert '"retries":5' in edited.splitlines()[-4]
-    assert '"backoff":{' in edited
+    (item,) = [line for line in edited.splitlines() if line.startswith('{"key":"quote"')]
+    assert '"retries":5' in item
+    assert '"backoff":{' in item
     assert edited.endswith("problems: 0, warnings: 0\n")
 
 
@@ -126,10 +127,7 @@ def test_testing(run: Run) -> None:
     said = run("docs/testing.md")
     assert "2 passed" in said.by("pytest -q")
     assert '"width":320' in said.by("WORKER_QUEUE=test")
-    assert "problems: 0" in said.by("status\nuv run worker check")
-    edited = said.by("worker config rollback")
-    assert "policy.timout" in edited
-    assert edited.endswith("problems: 0, warnings: 0\n")
+    assert "problems: 0" in said.by("worker check")
 
 
 def test_promises(run: Run) -> None:
