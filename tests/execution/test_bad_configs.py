@@ -228,6 +228,8 @@ def test_by_choice_jobs_are_buried_at_once(caplog: pytest.LogCaptureFixture) -> 
         await world.run()
         await world.edit({"ms": "fast"})
         assert (await world.run()).reason == "config_invalid"
+        assert (await world.run(config="absent")).reason == "config_missing"
+        assert world.table.consistent == [["absent"]]
 
     in_world(main, keep=False)
     assert errors(caplog) == []

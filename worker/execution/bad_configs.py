@@ -22,9 +22,9 @@ _FORGOTTEN = 3600.0
 class BadConfigs:
     """One for a process. All times are in seconds, on the clock `monotonic`.
 
-    `keep`: a version that can't be used buries nothing for `max_stale` after it was first met.
-    Without it jobs are buried at once. A config is missing once it has been for `ttl`. `is_any`
-    says whether there is any bad config: it is looked at for every job.
+    `keep`: a version that can't be used buries nothing for `max_stale` after it was first met, and
+    a missing config nothing for `ttl`. Without it jobs are buried at once. `is_any` says whether
+    there is any bad config: it is looked at for every job.
     """
 
     def __init__(
@@ -44,7 +44,9 @@ class BadConfigs:
         self._reports: dict[str, _Reports] = {}
 
     def missing(self, key: str) -> float:
-        """There is no such item. Return the seconds that its job waits; 0 if it has waited."""
+        """There is no such item. Return the seconds that its job waits; 0 if it is to be buried."""
+        if not self.keep:
+            return 0.0
         self.is_any = True
         return _wait(self._missing.age(key), self._ttl)
 
