@@ -1,0 +1,87 @@
+"""The pytest plugin: fixtures for tests of an app on real servers, and no Docker.
+
+It does nothing until a test asks for a fixture, so all else is imported within them. `worker` is an
+async fixture of anyio's plugin.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, NoReturn
+
+import pytest
+
+if TYPE_CHECKING:
+    from worker.app import App
+    from worker.demo.servers import Servers
+    from worker.settings import Settings
+    from worker.testing import RunningWorker
+
+# What leads botocore elsewhere than to the embedded servers, or to other credentials.
+_AWS_ELSEWHERE = (
+    *("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN"),
+    *("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT"),
+)
+
+
+def _forget_aws(patch: pytest.MonkeyPatch) -> None:
+    for name in _AWS_ELSEWHERE:
+        patch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def worker_servers() -> Iterator["Servers"]:
+    """An embedded Valkey and DynamoDB, for the session.
+
+    They need the `demo` extra. `worker_servers.environment` has the variables that lead to them.
+    """
+    from worker.demo.servers import embedded_servers  # noqa: PLC0415
+
+    with ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as patch:
+            _forget_aws(patch)  # the embedded DynamoDB reads them too
+            servers = stack.enter_context(embedded_servers())
+        yield servers
+
+
+@pytest.fixture
+def worker_app() -> NoReturn:
+    """The app that the fixture `worker` runs: a test suite overrides this fixture with its own."""
+    pytest.fail(
+        "override the fixture 'worker_app', in conftest.py for example, with one that returns your "
+        "worker.App",
+        pytrace=False,
+    )
+
+
+@pytest.fixture
+def _worker_settings(
+    worker_servers: "Servers", anyio_backend_name: str, monkeypatch: pytest.MonkeyPatch
+) -> "Settings":
+    """The settings of the environment, on the embedded servers."""
+    from worker.settings import Settings  # noqa: PLC0415
+
+    if anyio_backend_name != "asyncio":
+        pytest.skip("the worker runs on asyncio: let the fixture 'anyio_backend' return 'asyncio'")
+    _forget_aws(monkeypatch)
+    # An edit of an item is seen by the next job.
+    for name, value in {**worker_servers.environment, "WORKER_CONFIG_TTL": "0"}.items():
+        monkeypatch.setenv(name, value)
+    return Settings()
+
+
+@pytest.fixture
+async def worker(
+    _worker_settings: "Settings",
+    worker_app: "App",
+    anyio_backend: object,  # noqa: ARG001 - so that anyio's plugin runs this, and the test
+) -> AsyncIterator["RunningWorker"]:
+    """A worker of `worker_app` in this process, with empty queues and an empty config table.
+
+    The environment leads to its servers meanwhile, so that clients of the code under test do too.
+    """
+    from worker.testing import RunningWorker  # noqa: PLC0415
+    from worker.testing.fresh import empty_servers  # noqa: PLC0415
+
+    await empty_servers(_worker_settings)
+    async with RunningWorker(worker_app, _worker_settings) as running:
+        yield running
