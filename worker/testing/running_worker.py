@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -9,7 +10,9 @@ import anyio
 
 from worker import connections
 from worker.app import App
-from worker.broker.passing_time import advance, left_to_do
+from worker.broker.connect import open_redis
+from worker.broker.errors import BROKER_DOWN
+from worker.broker.passing_time import advance, end_blocking_reads, left_to_do
 from worker.client import Client
 from worker.execution.claimed_job import ClaimedJob
 from worker.execution.hooks import Hooks
@@ -148,8 +151,17 @@ class RunningWorker(Client):
         if is_forced:
             service.stop()
         with anyio.CancelScope(shield=True):
+            ended, _ = await asyncio.wait({task}, timeout=_LOOK_AGAIN)
+            if not ended:
+                await self._end_blocking_reads()
             await asyncio.wait({task})
         return not is_forced and bool(task.exception() or task.result().code)
+
+    async def _end_blocking_reads(self) -> None:
+        """Spare the test the second that an idle worker takes to stop."""
+        with suppress(*BROKER_DOWN):
+            async with open_redis(self._settings) as redis:
+                await end_blocking_reads(redis)
 
     # -- hooks ---------------------------------------------------------------------------------
 
