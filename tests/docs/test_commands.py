@@ -112,12 +112,15 @@ def test_producers(run: Run) -> None:
     printed = said.by("uv run python push.py").splitlines()
     assert printed[-1] == "1000 succeeded"
     assert said.by("uv run python plain.py").count("succeeded") == 1
+    for program, image in {"typed.py": "7.png", "sync.py": "8.png"}.items():
+        assert f"{image}', 'width': 640}}\n" in said.by(f"uv run python {program}")
     assert said.by("--lines").count('"status":"succeeded"') == 2
 
 
 def test_testing(run: Run) -> None:
     said = run("docs/testing.md")
-    assert "2 passed" in said.by("pytest -q")
+    for name in ("test_tasks.py", "test_one_job.py", "test_shop.py"):
+        assert "2 passed" in said.by(f"pytest -q {name}")
     assert '"width":320' in said.by("WORKER_QUEUE=test")
     assert "problems: 0" in said.by("worker check")
 
