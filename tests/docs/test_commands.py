@@ -104,6 +104,13 @@ def test_handlers(run: Run) -> None:
     visits = results(said.by("worker result visits"))["visits"]
     assert str(visits["result"]).startswith("2 visits, {")
     assert results(said.by("worker result ada"))["ada"]["result"] == "Welcome, Ada"
+    visits = results(said.by("worker result stored"))["stored"]
+    assert visits["result"] == 3
+    around = said.by("worker run around:app")
+    assert one_line(around, "divide took ").endswith(" s")
+    assert "divide buried: ZeroDivisionError" in around.splitlines()
+    assert "divide buried: Reject" in around.splitlines()
+    assert "(ValueError)" in said.by("worker run with_sentry:app")
 
 
 def test_producers(run: Run) -> None:
