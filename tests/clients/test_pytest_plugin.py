@@ -587,9 +587,8 @@ import sys
 
 
 def test_nothing_of_the_library_is_imported():
-    assert "worker.pytest_plugin" in sys.modules
-    ours = {name for name in sys.modules if name.startswith("worker.")}
-    assert ours == {"worker.pytest_plugin"}
+    assert "redis_dynamo_worker_pytest" in sys.modules
+    assert not [name for name in sys.modules if name.partition(".")[0] == "worker"]
     others = ("redis", "pydantic", "boto3", "botocore", "anyio.from_thread")
     assert not [name for name in others if name in sys.modules]
 """
@@ -600,8 +599,19 @@ def test_it_is_idle_until_it_is_asked(tmp_path: Path) -> None:
     assert code == 0, out
 
 
+def test_a_module_of_the_user_s_called_worker_is_theirs(tmp_path: Path) -> None:
+    files = {
+        "worker.py": "mine = 1\n",
+        "test_mine.py": "from worker import mine\ndef test_it(): assert mine == 1\n",
+    }
+    code, out = run_pytest(tmp_path, files, "-W", "error")
+    assert code == 0, out
+
+
 def test_its_fixtures_are_listed_with_what_they_are_for(tmp_path: Path) -> None:
     code, out = run_pytest(tmp_path, {}, "--fixtures")
     assert code in {0, 5}
     for name in ("worker_servers [session scope]", "worker_app", "worker"):
-        assert re.search(rf"^{re.escape(name)} -- .*pytest_plugin.py", out, re.MULTILINE), name
+        assert re.search(
+            rf"^{re.escape(name)} -- .*redis_dynamo_worker_pytest.py", out, re.MULTILINE
+        ), name

@@ -47,7 +47,6 @@ MAY_IMPORT |= {
     "demo": EVERYTHING,
     "cli": {*EVERYTHING, "demo"},
     "testing": EVERYTHING,
-    "pytest_plugin": {*EVERYTHING, "demo", "testing"},
     "__main__": {"cli", "runtime"},
     "__init__": EVERYTHING,  # for types only; at run time it imports a name when it is asked for
 }

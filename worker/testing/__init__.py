@@ -5,7 +5,7 @@ ran = await run(app, "resize", {"url": "..."}, config={"width": 100})
 assert ran.status == "succeeded"
 ```
 
-The pytest plugin (`worker.pytest_plugin`) has fixtures for the rest.
+The pytest plugin (`redis_dynamo_worker_pytest.py`) has fixtures for the rest.
 """
 
 from worker.testing.one_job import Ran, run

@@ -2,6 +2,9 @@
 
 It does nothing until a test asks for a fixture, so all else is imported within them. `worker` is an
 async fixture of anyio's plugin, or of pytest-asyncio in its auto mode.
+
+It stands outside of the package, since pytest imports it in every test run wherever the package is
+installed. There `worker` may be a module of the user's own.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -34,8 +37,8 @@ def worker_servers() -> Iterator["Servers"]:
 
     They need the `demo` extra. `worker_servers.environment` has the variables that lead to them.
     """
-    from worker.demo.servers import embedded_servers  # noqa: PLC0415
-    from worker.errors import StartupError  # noqa: PLC0415
+    from worker.demo.servers import embedded_servers
+    from worker.errors import StartupError
 
     servers, problem = None, ""
     with ExitStack() as stack:
@@ -65,7 +68,7 @@ def _worker_settings(
     worker_servers: "Servers", request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> "Settings":
     """The settings of the environment, on the embedded servers."""
-    from worker.settings import Settings  # noqa: PLC0415
+    from worker.settings import Settings
 
     _check_who_runs(request)
     _forget_aws(monkeypatch)
@@ -105,8 +108,8 @@ async def worker(
 
 @asynccontextmanager
 async def _running(app: "App", settings: "Settings") -> AsyncIterator["RunningWorker"]:
-    from worker.testing import RunningWorker  # noqa: PLC0415
-    from worker.testing.fresh import empty_servers  # noqa: PLC0415
+    from worker.testing import RunningWorker
+    from worker.testing.fresh import empty_servers
 
     await empty_servers(settings)
     async with RunningWorker(app, settings) as running:
@@ -121,7 +124,7 @@ class _OfPytestAsyncio:
         self, _worker_settings: "Settings", worker_app: "App"
     ) -> AsyncIterator["RunningWorker"]:
         """A worker of `worker_app` in this process, with empty queues and an empty config table."""
-        from worker.testing.own_task import in_own_task  # noqa: PLC0415
+        from worker.testing.own_task import in_own_task
 
         async with in_own_task(_running(worker_app, _worker_settings)) as running:
             yield running
