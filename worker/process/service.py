@@ -23,7 +23,7 @@ from worker.execution.config_pace import ConfigPace
 from worker.execution.config_step import ConfigStep
 from worker.execution.defaults import JobDefaults
 from worker.execution.error_reports import ErrorReports
-from worker.execution.handler_step import HandlerStep
+from worker.execution.handler_step import HandlerStep, forks_contained
 from worker.execution.hooks import Hooks
 from worker.execution.job_tasks import JobTasks
 from worker.execution.middleware import around
@@ -96,7 +96,7 @@ class Service:
 
     async def run(self) -> Exit:
         """Work until stopped. Raise StartupError."""
-        with self._signals_handled():
+        with self._signals_handled(), forks_contained():
             return await self._run()
 
     async def _run(self) -> Exit:
@@ -193,6 +193,11 @@ class Service:
             outage=RedisOutage(hooks.event),
             hooks=hooks,
         )
+
+    @property
+    def held(self) -> int:
+        """How many jobs it holds, those included whose outcome Redis has not yet confirmed."""
+        return sum(len(loop.held) for loop in self._loops)
 
     def _is_certain(self) -> bool:
         return not any(loop.doubt for loop in self._loops)
