@@ -3,19 +3,21 @@
 import asyncio
 import logging
 import time
-import traceback
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Sequence
 from contextvars import Context, copy_context
 from dataclasses import dataclass
 from typing import Any
+from weakref import ref
 
 from worker.app import Callback
 from worker.execution.claimed_job import ClaimedJob
 from worker.execution.hooks import Fate
+from worker.execution.log_source import job_fields, log_source
 from worker.execution.threads import HandlerThreads
 from worker.jobs.job import Job
 from worker.runtime.forks import end_child
+from worker.runtime.user_code import raised
 
 log: logging.Logger = logging.getLogger("worker")
 
@@ -25,10 +27,9 @@ TIME_LIMIT = 5.0
 # and so the job's payload.
 _AT_A_TIME = 20
 _MOST_WAITING = 1_000
-_LOG_EVERY = 60.0  # seconds between two log lines that say the same
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class _Report:
     """One error, for one function."""
 
@@ -40,6 +41,10 @@ class _Report:
 
     def __str__(self) -> str:
         return f"Job {self.job.id!r}: {self.callback.name}"
+
+    def log_fields(self) -> dict[str, Any]:
+        """Return what log records of the call say, beside their text."""
+        return job_fields(self.job)
 
 
 class ErrorReports:
@@ -54,8 +59,6 @@ class ErrorReports:
         self._tasks: set[asyncio.Task[None]] = set()
         self._threads = HandlerThreads(_AT_A_TIME)
         self._timer: asyncio.TimerHandle | None = None
-        self._logged_at: dict[str, float] = {}
-        self._unlogged: Counter[str] = Counter()
 
     def failed(self, claimed: ClaimedJob, error: BaseException, fate: Fate) -> None:
         """Report an error, as soon as few enough others are under way.
@@ -68,7 +71,7 @@ class ErrorReports:
                 self._waiting.append(report)
             else:
                 problem = f"was not called, since {_MOST_WAITING:,} calls wait. Make it quicker."
-                self._log(report, problem)
+                _log(report, problem)
         self._start()
 
     async def ended(self) -> bool:
@@ -81,7 +84,11 @@ class ErrorReports:
         left = len(self._waiting) + len(self._tasks)
         self._waiting.clear()
         if left:
-            log.warning("%d calls of on_error had not ended and are given up: it is slow.", left)
+            log.warning(
+                "%d calls of on_error had not ended and are given up: it is slow.",
+                left,
+                extra={"event": "on_error_failed"},
+            )
         for task in self._tasks:
             task.cancel()
         if self._tasks:
@@ -103,6 +110,7 @@ class ErrorReports:
         self._start()
 
     async def _run(self, report: _Report) -> None:
+        log_source.set(ref(report))
         try:
             async with asyncio.timeout(TIME_LIMIT) as limit:
                 await self._call(report)
@@ -110,7 +118,7 @@ class ErrorReports:
             raise
         except BaseException as error:  # noqa: BLE001 - it changes nothing, sys.exit() neither
             took_too_long = f"was cancelled after {TIME_LIMIT:g} s. Make it quicker."
-            self._log(report, took_too_long if limit.expired() else f"failed: {_described(error)}")
+            _log(report, took_too_long if limit.expired() else f"failed: {raised(error)}.")
         finally:
             end_child()
 
@@ -128,24 +136,15 @@ class ErrorReports:
         else:
             await self._threads.run(report, lambda: callback.function(**arguments))
 
-    def _log(self, report: _Report, problem: str) -> None:
-        """Log a problem; those that say the same as one line a minute, with their count."""
-        kind, now = f"{report.callback.name} {problem}", time.monotonic()
-        if now - self._logged_at.get(kind, -_LOG_EVERY) < _LOG_EVERY:
-            self._unlogged[kind] += 1
-            return
-        self._logged_at[kind] = now
-        more = self._unlogged.pop(kind, 0)
-        log.error(
-            "%s %s The job goes its way.%s",
-            report,
-            problem,
-            f" {more} more like it since this was last logged." if more else "",
-        )
 
-
-def _described(error: BaseException) -> str:
-    """Return the class of an error and where it was raised: no message, which may quote values."""
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
-    return f"{type(error).__name__}{place}."
+def _log(report: _Report, problem: str) -> None:
+    log.error(
+        "%s %s The job goes its way.",
+        report,
+        problem,
+        extra={
+            **report.log_fields(),
+            "event": "on_error_failed",
+            "cause": f"{report.callback.name} {problem}",
+        },
+    )

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 from traceback import StackSummary, TracebackException, walk_tb
-from types import CodeType, TracebackType
+from types import CodeType
 
 _OURS = f"{Path(__file__).parent.parent}{os.sep}"
 _STDLIB = f"{Path(os.__file__).parent}{os.sep}"
@@ -16,13 +16,13 @@ def raised(error: BaseException, package: str = "") -> str:
     Of a group, the first exception in it is named too. `package` is the top-level package of the
     user's code, for users who install theirs beside the libraries.
     """
-    name, place = type(error).__name__, error
-    while isinstance(place, BaseExceptionGroup) and place.exceptions:
-        place = place.exceptions[0]
-    if place is not error:
-        name = f"{name} of {type(place).__name__}"
-    where = _place(place.__traceback__, package) or _place(error.__traceback__, package)
-    return f"{name} at {where}" if where else name
+    name, first = type(error).__name__, error
+    while isinstance(first, BaseExceptionGroup) and first.exceptions:
+        first = first.exceptions[0]
+    if first is not error:
+        name = f"{name} of {type(first).__name__}"
+    place = place_of(first, package) or place_of(error, package)
+    return f"{name} at {place}" if place else name
 
 
 def users_traceback(error: BaseException) -> str:
@@ -46,10 +46,13 @@ def is_users(file: str) -> bool:
     return "site-packages" not in file and "dist-packages" not in file
 
 
-def _place(frames: TracebackType | None, package: str) -> str | None:
-    """Return the innermost of the user's frames, None where there is none."""
+def place_of(error: BaseException, package: str = "") -> str | None:
+    """Return the innermost of the user's frames, `tasks.py:7 in resize`; None where there is none.
+
+    `package` is as in `raised`.
+    """
     found = installed = None
-    for frame, line in walk_tb(frames):
+    for frame, line in walk_tb(error.__traceback__):
         code = frame.f_code
         if is_users(code.co_filename):
             found = code, line
