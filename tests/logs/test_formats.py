@@ -205,6 +205,50 @@ def test_dict_config_with_its_defaults_does_not_silence_the_worker(
     assert worker.log.count("is buried") == 1
 
 
+IN_LIFESPAN = """
+from contextlib import asynccontextmanager
+
+@asynccontextmanager
+async def lifespan(app):
+    logging.config.dictConfig({
+        "version": 1,
+        "formatters": {"mine": {"format": "MINE %(name)s job=%(job)s %(event)s %(message)s"}},
+        "handlers": {"mine": {"class": "logging.StreamHandler", "formatter": "mine"}},
+        "root": {"handlers": ["mine"], "level": "INFO"},
+    })
+    if FAILS:
+        raise RuntimeError("no pool")
+    yield
+
+def App(App=App):
+    return App(lifespan=lifespan)
+"""
+
+
+def test_dict_config_in_the_lifespan_neither_and_its_format_may_name_a_field_in_every_line(
+    start_worker: StartWorker, producer: Producer, tmp_path: Path
+) -> None:
+    app = write(tmp_path, IN_LIFESPAN.replace("FAILS", "False"), "in_lifespan")
+    worker = start_worker(app=app)
+    producer.push("talk", id="x")
+    assert producer.result("x")["status"] == "succeeded"
+    assert worker.stop() == 0
+    assert "MINE worker job=None started Worker " in worker.log
+    assert "MINE lib.of.others job=x None by a library" in worker.log
+    assert "MINE worker job=None stopped Worker " in worker.log
+    assert "Logging error" not in worker.log
+
+
+def test_a_lifespan_that_configures_logging_and_fails_is_seen(
+    start_worker: StartWorker, tmp_path: Path
+) -> None:
+    app = write(tmp_path, IN_LIFESPAN.replace("FAILS", "True"), "in_lifespan")
+    worker = start_worker(app=app, ready=False)
+    assert worker.wait() == 1
+    assert "MINE worker job=None lifespan_failed The app's lifespan failed" in worker.log
+    assert "RuntimeError: no pool" in worker.log
+
+
 WITH_FIELDS = """
 class Named(logging.Formatter):
     def format(self, record):
