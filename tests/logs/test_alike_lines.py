@@ -2,6 +2,7 @@
 
 import json
 import logging
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,8 +51,10 @@ def test_the_first_are_written_and_the_rest_counted(
         fail(number)
     assert caplog.messages == [f"Job {number} failed." for number in range(SHOWN)]
     caplog.clear()
+    before = time.time()
     alike.flush()
     (message,) = caplog.messages
+    assert caplog.records[0].created >= before, "lines stay in the order of their times"
     assert message.startswith(f"Job {SHOWN} failed. And {999 - SHOWN} more like it in the last ")
     record = caplog.records[0]
     assert (record.levelname, vars(record)["event"]) == ("WARNING", "job_retried")

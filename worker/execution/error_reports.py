@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from contextvars import Context, copy_context
 from dataclasses import dataclass
@@ -27,6 +27,7 @@ TIME_LIMIT = 5.0
 # and so the job's payload.
 _AT_A_TIME = 20
 _MOST_WAITING = 1_000
+_LOG_EVERY = 60.0  # seconds between two log lines that say the same
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
@@ -59,6 +60,8 @@ class ErrorReports:
         self._tasks: set[asyncio.Task[None]] = set()
         self._threads = HandlerThreads(_AT_A_TIME)
         self._timer: asyncio.TimerHandle | None = None
+        self._logged_at: dict[str, float] = {}
+        self._unlogged: Counter[str] = Counter()
 
     def failed(self, claimed: ClaimedJob, error: BaseException, fate: Fate) -> None:
         """Report an error, as soon as few enough others are under way.
@@ -71,7 +74,7 @@ class ErrorReports:
                 self._waiting.append(report)
             else:
                 problem = f"was not called, since {_MOST_WAITING:,} calls wait. Make it quicker."
-                _log(report, problem)
+                self._log(report, problem)
         self._start()
 
     async def ended(self) -> bool:
@@ -118,7 +121,7 @@ class ErrorReports:
             raise
         except BaseException as error:  # noqa: BLE001 - it changes nothing, sys.exit() neither
             took_too_long = f"was cancelled after {TIME_LIMIT:g} s. Make it quicker."
-            _log(report, took_too_long if limit.expired() else f"failed: {raised(error)}.")
+            self._log(report, took_too_long if limit.expired() else f"failed: {raised(error)}.")
         finally:
             end_child()
 
@@ -136,15 +139,18 @@ class ErrorReports:
         else:
             await self._threads.run(report, lambda: callback.function(**arguments))
 
-
-def _log(report: _Report, problem: str) -> None:
-    log.error(
-        "%s %s The job goes its way.",
-        report,
-        problem,
-        extra={
-            **report.log_fields(),
-            "event": "on_error_failed",
-            "cause": f"{report.callback.name} {problem}",
-        },
-    )
+    def _log(self, report: _Report, problem: str) -> None:
+        """Log a problem; those that say the same as one line a minute, with their count."""
+        kind, now = f"{report.callback.name} {problem}", time.monotonic()
+        if now - self._logged_at.get(kind, -_LOG_EVERY) < _LOG_EVERY:
+            self._unlogged[kind] += 1
+            return
+        self._logged_at[kind] = now
+        more = self._unlogged.pop(kind, 0)
+        log.error(
+            "%s %s The job goes its way.%s",
+            report,
+            problem,
+            f" {more} more like it since this was last logged." if more else "",
+            extra={**report.log_fields(), "event": "on_error_failed", "cause": kind},
+        )

@@ -9,7 +9,7 @@ from worker.broker.errors import BROKER_DOWN
 from worker.process.exchange_loop import ExchangeLoop
 from worker.process.slots import Slots
 
-log = logging.getLogger("worker")
+log: logging.Logger = logging.getLogger("worker")
 
 _LOOK = 0.1  # seconds between two looks
 # Seconds until the first line that says what the burst waits for, and between that and the next.

@@ -10,7 +10,7 @@ from worker.process.tally import Tally, said
 from worker.runtime.alike_lines import AlikeLines
 from worker.runtime.log_lines import enable_own_loggers
 
-log = logging.getLogger("worker")
+log: logging.Logger = logging.getLogger("worker")
 
 EVERY = 60.0  # seconds
 

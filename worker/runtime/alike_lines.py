@@ -81,6 +81,8 @@ def _write_count(hidden: logging.LogRecord, more: int, seconds: float) -> None:
     if more:
         text = "%s And %s more like it in the last %.0f s."
         fields |= {"msg": text, "args": (hidden.msg, f"{more:,}", seconds)}
+        for name in ("created", "msecs", "relativeCreated"):  # its time is that of the count
+            del fields[name]
     fields |= {"exc_info": None, "exc_text": None}
     # Past this filter: the line is no further one of its kind.
     logging.getLogger(hidden.name).callHandlers(logging.makeLogRecord(fields))
