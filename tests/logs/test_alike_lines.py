@@ -1,5 +1,6 @@
 """Many log lines that are alike become one with a count."""
 
+import asyncio
 import json
 import logging
 import time
@@ -9,8 +10,10 @@ from pathlib import Path
 import pytest
 import redis
 
+from tests.execution.pipeline import Harness
 from tests.support.waiting import wait_until
 from tests.support.worker_process import StartWorker
+from worker import App
 from worker.runtime.alike_lines import SHOWN, AlikeLines, counting_alike
 
 pytestmark = pytest.mark.once
@@ -100,6 +103,31 @@ def test_names_that_producers_choose_do_not_make_lines_without_end(
     alike.flush()
     assert len(caplog.messages) < 100
     assert "9,94" in caplog.messages[-1]
+
+
+def test_what_differs_only_in_its_config_or_its_size_is_alike(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    app = App()
+
+    @app.handler(max_attempts=1)
+    async def grow(payload: int) -> str:
+        return "x" * payload
+
+    async def main() -> None:
+        harness = Harness(app, {"grow": {}})
+        for number in range(4):
+            await harness.run("grow", config=f"tenant-{number}")
+            await harness.run("grow", 1_000_000 + number)
+
+    asyncio.run(main())
+    kinds = [(rec["event"], rec["handler"], rec["cause"]) for rec in map(vars, caplog.records)]
+    assert len(kinds) == 8
+    assert set(kinds) == {
+        ("job_buried", "grow", "config_missing ConfigMissing"),
+        ("job_buried", "grow", "result_too_large ResultTooLarge"),
+    }
+    assert "there is no config 'tenant-3' in the table" in caplog.text
 
 
 def test_a_flood_of_failures_is_a_few_lines_with_their_cause(

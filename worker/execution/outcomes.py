@@ -232,16 +232,16 @@ class Outcomes:
         else:
             delay = policy.backoff.delay(attempts)
             self._report(claimed, error, "retried")
-        info, said = _info(error), _said(claimed, error)
+        info, kind = _info(error), _kind(claimed, error)
         log.warning(
             "%s failed attempt %d of %d (%s); it runs again in %.1f s.%s",
             claimed,
             attempts,
             policy.max_attempts,
-            said,
+            _said(kind, error),
             delay,
             self._in_full(info),
-            extra=claimed.about("job_retried", said),
+            extra=claimed.about("job_retried", kind),
         )
         failed = last_error(info, self._ended(claimed))
         next_raw = retried(claimed.raw, attempts, failed, self.defaults.max_job_bytes)
@@ -266,16 +266,15 @@ class Outcomes:
     def _buried(
         self, claimed: ClaimedJob, reason: Reason, error: BaseException, attempts: int
     ) -> Outcome:
-        info = _info(error)
-        said = _said(claimed, error)
+        info, kind = _info(error), _kind(claimed, error)
         log.error(
             "%s is buried: %s (%s). Its bytes are in the dead list; 'worker dead retry' runs it "
             "again.%s",
             claimed,
             reason,
-            said,
+            _said(kind, error),
             self._in_full(info),
-            extra=claimed.about("job_buried", f"{reason} {said}"),
+            extra=claimed.about("job_buried", f"{reason} {kind}"),
         )
         self._report(claimed, error, "buried")
         result = self._failure_result(claimed, info, attempts)
@@ -322,19 +321,22 @@ def _crashed(crashes: int) -> Crashed:
     )
 
 
-# What the worker finds wrong, in words of its own that quote no value.
-_WITHOUT_VALUES = (UnknownHandler, ConfigMissing, ConfigInvalid, ResultTooLarge)
-
-
-def _said(claimed: ClaimedJob, error: BaseException) -> str:
-    """Return what the log says of an error: its class and place, or words that quote no value."""
-    if error.__traceback__ is not None:
-        return raised(error, _package(claimed))
-    name = type(error).__name__
+def _kind(claimed: ClaimedJob, error: BaseException) -> str:
+    """Return the class of an error and where in the user's code it was raised."""
     if isinstance(error, Timeout):
         place = error.__cause__ and place_of(error.__cause__, _package(claimed))
-        return f"{name} at {place}: {error}" if place else f"{name}: {error}"
-    return f"{name}: {error}" if isinstance(error, _WITHOUT_VALUES) else name
+        return f"Timeout at {place}" if place else "Timeout"
+    return raised(error, _package(claimed))
+
+
+# What the worker finds wrong itself, in words that quote no value.
+_WITHOUT_VALUES = (UnknownHandler, ConfigMissing, ConfigInvalid, ResultTooLarge, Timeout)
+
+
+def _said(kind: str, error: BaseException) -> str:
+    """Return what the log says of an error of this kind: its message only where it is ours."""
+    is_ours = error.__traceback__ is None and isinstance(error, _WITHOUT_VALUES)
+    return f"{kind}: {error}" if is_ours else kind
 
 
 def _package(claimed: ClaimedJob) -> str:
