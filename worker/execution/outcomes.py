@@ -330,7 +330,7 @@ def _kind(claimed: ClaimedJob, error: BaseException) -> str:
 
 
 # What the worker finds wrong itself, in words that quote no value.
-_WITHOUT_VALUES = (UnknownHandler, ConfigMissing, ConfigInvalid, ResultTooLarge, Timeout)
+_WITHOUT_VALUES = (UnknownHandler, ConfigMissing, ResultTooLarge, Timeout)
 
 
 def _said(kind: str, error: BaseException) -> str:

@@ -76,12 +76,14 @@ class HandlerThreads:
             del value  # a frame that refers to its own exception is freed only by the collector
 
     def _log_left_behind(self, owner: LogSource) -> None:
+        count = len(self.left_behind)
         log.warning(
             "%s: its thread can't be stopped and goes on; what it returns is discarded. "
             "Threads left behind: %d. Give blocking calls timeouts of their own.",
             owner,
-            len(self.left_behind),
-            extra={**owner.log_fields(), "event": "thread_left_behind"},
+            count,
+            # Lines with another count are not alike: the number that grows is what matters.
+            extra={**owner.log_fields(), "event": "thread_left_behind", "cause": str(count)},
         )
 
 
