@@ -19,6 +19,7 @@ from tests.support.producer import Producer, job
 from tests.support.waiting import wait_until
 from tests.support.worker_process import StartWorker
 from worker import App, Reject, Retry
+from worker.errors import Malformed, PayloadInvalid
 from worker.process import minute
 from worker.process.tally import RunTimes, Tally
 
@@ -79,7 +80,7 @@ async def test_a_line_a_minute_says_what_was_done_and_none_when_nothing_was(
     producer.push_raw(job("rejects", 1, id="r"), job("echo", "no", id="p"), "no job")
     producer.push_raw(job("echo", 1, id="x", expires_at=1))
     async with worker_in_process(app, max_attempts=2, backoff_base=3600) as worker:
-        await worker.drain(ValueError, "rejected", "payload_invalid", "malformed", Reject)
+        await worker.drain(ValueError, Reject, PayloadInvalid, Malformed)
         await looked_again(looks, 2)
         lines = minutes(caplog)
         await looked_again(looks, 3)

@@ -14,6 +14,7 @@ from pydantic import BaseModel, field_validator
 from tests.support.in_process import StartInProcess
 from tests.support.producer import Producer, job
 from worker import App, Job
+from worker.errors import ConfigMissing
 from worker.execution.claimed_job import ClaimedJob
 from worker.execution.log_source import current_fields, log_source
 from worker.jobs.keys import Keys
@@ -100,7 +101,7 @@ async def test_whoever_makes_them(
         producer.push_raw(job("many", n, id=f"m{n}"), job("many_plain", n, id=f"n{n}"))
     producer.push_raw(job("fails", 1, id="f"))
     async with worker_in_process(talking(), max_attempts=1) as worker:
-        await worker.drain(ValueError, "config_missing")
+        await worker.drain(ValueError, ConfigMissing)
         with anyio.fail_after(60):
             while not said(caplog, "in on_error, once the job has ended"):  # noqa: ASYNC110
                 await anyio.sleep(0.01)

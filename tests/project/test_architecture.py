@@ -46,6 +46,7 @@ EVERYTHING = {*MAY_IMPORT}
 MAY_IMPORT |= {
     "demo": EVERYTHING,
     "cli": {*EVERYTHING, "demo"},
+    "testing": EVERYTHING,
     "__main__": {"cli", "runtime"},
     "__init__": EVERYTHING,  # for types only; at run time it imports a name when it is asked for
 }

@@ -11,6 +11,7 @@ import pytest
 pytestmark = pytest.mark.once
 
 ROOT = Path(__file__).parent.parent.parent
+PLUGIN = "redis_dynamo_worker_pytest.py"
 STRAYS = [
     *("notes.md", "credentials.pem", ".env", "dump.rdb", "my_jobs.py"),
     *(
@@ -56,7 +57,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(release: Path) -> None:
     (wheel,) = release.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
-    assert names == {name for name in tracked("worker") if (ROOT / name).exists()}
+    assert names == {name for name in tracked("worker", PLUGIN) if (ROOT / name).exists()}
 
 
 def test_the_sdist_holds_what_belongs_and_nothing_else(release: Path) -> None:
@@ -64,7 +65,7 @@ def test_the_sdist_holds_what_belongs_and_nothing_else(release: Path) -> None:
     with tarfile.open(sdist) as archive:
         names = {member.name.partition("/")[2] for member in archive.getmembers()}
     assert names >= {
-        name for name in tracked("worker", "tests", "examples") if (ROOT / name).exists()
+        name for name in tracked("worker", PLUGIN, "tests", "examples") if (ROOT / name).exists()
     }
     assert names >= {"README.md", "pyproject.toml", "PKG-INFO"}
     assert not names & set(STRAYS)

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import typer
 
-from worker.cli import check, config, dead, demo, push, result, run, status
+from worker.cli import check, config, dead, demo, push, result, run, schema, status
 from worker.cli.common import complain, group
 from worker.runtime.printable import has_surrogates
 from worker.runtime.streams import discard_output, flush_output
@@ -27,6 +27,7 @@ app.add_typer(config.app, name="config")
 app.command("status")(status.status)
 app.add_typer(dead.app, name="dead")
 app.command("check")(check.check)
+app.command("schema")(schema.schema)
 app.command("demo")(demo.demo)
 
 

@@ -21,7 +21,7 @@ from worker.execution.config_pace import ConfigPace
 from worker.execution.config_step import ConfigStep
 from worker.execution.defaults import JobDefaults
 from worker.execution.error_reports import ErrorReports
-from worker.execution.handler_step import HandlerStep
+from worker.execution.handler_step import HandlerStep, forks_contained
 from worker.execution.hooks import Hooks
 from worker.execution.job_tasks import JobTasks
 from worker.execution.log_source import current_fields
@@ -99,7 +99,7 @@ class Service:
     async def run(self) -> Exit:
         """Work until stopped. Raise StartupError."""
         enable_own_loggers()  # the app may have configured logging as it was imported
-        with self._signals_handled(), records_have(self._log_fields):
+        with self._signals_handled(), forks_contained(), records_have(self._log_fields):
             return await self._run()
 
     def _log_fields(self) -> dict[str, Any]:
@@ -201,6 +201,11 @@ class Service:
             hooks=hooks,
             tally=Tally(),
         )
+
+    @property
+    def held(self) -> int:
+        """How many jobs it holds, those included whose outcome Redis has not yet confirmed."""
+        return sum(len(loop.held) for loop in self._loops)
 
     def _is_certain(self) -> bool:
         return not any(loop.doubt for loop in self._loops)
