@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 import anyio
 from anyio.abc import Process
@@ -95,7 +96,8 @@ class Supervisor:
     def _stop_children(self) -> None:
         self._stopping.set()
         for child in self._children:
-            child.terminate()
+            with suppress(ProcessLookupError):  # it has just ended by itself
+                child.terminate()
 
     async def _keep(self, number: int) -> None:
         """Keep one child running until it ends for good."""
@@ -146,7 +148,8 @@ class Supervisor:
             extra={"event": "process_started"},
         )
         if self._stopping.is_set():
-            child.terminate()
+            with suppress(ProcessLookupError):
+                child.terminate()
         try:
             return await child.wait()
         finally:
