@@ -2,6 +2,7 @@
 
 import gc
 import os
+from contextlib import suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -45,7 +46,7 @@ def run(
         settings = Settings(**{name: value for name, value in given.items() if value is not None})
         code = _work(target, settings, burst=burst)
     except WorkerError as error:
-        complain(str(error))
+        _refuse(error)
         code = 1
     except Ended:
         code = 0  # nothing had been claimed
@@ -56,12 +57,30 @@ def _work(target: str, settings: "Settings", *, burst: bool) -> int:
     from worker.process.supervisor import die_with_supervisor, processes
     from worker.runtime.log_lines import log_to_stderr
 
-    log_to_stderr(settings.log_level)
+    log_to_stderr(settings.log_level, settings.log_format)
     die_with_supervisor()
     count = processes(settings.processes)
     if count > 1:
         return _supervise(target, settings, count, burst=burst)
     return _serve(target, settings, burst=burst)
+
+
+def _refuse(error: Exception) -> None:
+    """Say why the worker can't start: in the log's form where that is JSON, else to a person."""
+    import logging
+
+    from worker.runtime.log_lines import JsonFormatter
+
+    traceback = getattr(error, "traceback", "")
+    if any(isinstance(handler.formatter, JsonFormatter) for handler in logging.root.handlers):
+        log = logging.getLogger("worker")
+        text = f"{error}\n{traceback}".rstrip()
+        log.error("The worker can't start: %s", text, extra={"event": "start_failed"})
+        return
+    if traceback:
+        with suppress(OSError):
+            typer.echo(traceback, err=True, nl=False)
+    complain(str(error))
 
 
 def _serve(target: str, settings: "Settings", *, burst: bool) -> int:

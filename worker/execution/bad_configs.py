@@ -8,7 +8,7 @@ from math import inf
 from worker.jobs.backoff import Backoff
 from worker.jobs.config_item import ConfigItem
 
-log = logging.getLogger("worker.config")
+log: logging.Logger = logging.getLogger("worker")
 
 # Seconds until a waiting job looks again: as long as it has waited, within these.
 _SOONEST, _LATEST = 1.0, 30.0
@@ -94,7 +94,10 @@ class BadConfigs:
         if reports.works != item.version:
             reports.works = item.version
             log.warning(
-                "Config %r can be used again: jobs run with its version %r.", item.key, item.version
+                "Config %r can be used again: jobs run with its version %r.",
+                item.key,
+                item.version,
+                extra={"event": "config_usable", "config": item.key},
             )
         if not reports.handlers:
             del self._reports[item.key]
@@ -124,6 +127,12 @@ class BadConfigs:
             handler,
             problem,
             meanwhile,
+            extra={
+                "event": "config_unusable",
+                "cause": problem,
+                "config": item.key,
+                "handler": handler,
+            },
         )
 
 

@@ -3,10 +3,12 @@
 import asyncio
 from contextlib import AbstractContextManager
 from typing import Any
+from weakref import ref
 
 from worker.execution.batches import Batch
 from worker.execution.claimed_job import ClaimedJob, JobState, StopReason
 from worker.execution.hooks import Hooks
+from worker.execution.log_source import log_source
 from worker.execution.outcomes import Outcomes
 from worker.execution.threads import HandlerThreads
 from worker.execution.time_limits import TimeLimits
@@ -76,6 +78,7 @@ class HandlerStep:
 
     async def _call_batch(self, batch: Batch, jobs: list[ClaimedJob]) -> Any:
         """Call a batch handler. The time limits of its jobs begin now, and end together."""
+        log_source.set(ref(batch))
         handler, now = jobs[0].handler, asyncio.get_running_loop().time()
         started_at = self._outcomes.now_ms()
         for claimed in jobs:

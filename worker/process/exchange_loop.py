@@ -40,6 +40,7 @@ class ExchangeLoop:
         self._tasks = parts.tasks
         self._config_pace = parts.config_pace
         self._outage = parts.outage
+        self._tally = parts.tally
         self._recorded_hooks = parts.hooks.recorded
         self._batch_size = BatchSize(parts.slots.capacity)
         self._slot_user = SlotUser(self.wake)
@@ -147,6 +148,7 @@ class ExchangeLoop:
             self.doubt.refused([sent[index] for index in reply.refused], lease_live=reply.live)
         if reply.complaints:
             self.doubt.complained({sent[at]: text for at, text in reply.complaints.items()})
+        self._tally.recorded(sent, reply.refused)
         if self._recorded_hooks:
             refused = set(reply.refused)
             for index, claimed in enumerate(sent):
