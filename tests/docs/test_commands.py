@@ -118,7 +118,7 @@ def test_handlers(run: Run) -> None:
     assert one_line(around, "divide took ").endswith(" s")
     assert "divide buried: ZeroDivisionError" in around.splitlines()
     assert "divide buried: Reject" in around.splitlines()
-    assert "(ValueError)" in said.by("worker run with_sentry:app")
+    assert "(ValueError at " in said.by("worker run with_sentry:app")
 
 
 def test_producers(run: Run) -> None:
