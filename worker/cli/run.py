@@ -1,37 +1,61 @@
 """`worker run`: start a worker process, or several, and exit with its code."""
 
 import gc
+import logging
 import os
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from worker.cli.common import complain, strip_aws_variables
+from worker.cli.common import complain
 from worker.runtime.signals import Ended
 
 if TYPE_CHECKING:
     from worker.settings import Settings
 
+log: logging.Logger = logging.getLogger("worker")
+
 
 def run(
     target: Annotated[str, typer.Argument(metavar="MODULE:APP", help="Where the App is.")],
     queue: Annotated[
-        list[str] | None, typer.Option(help="A queue to take jobs from; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            "--queue",
+            "-q",
+            metavar="NAME",
+            help="A queue to take jobs from; may be repeated (default: all of WORKER_QUEUE).",
+        ),
     ] = None,
     concurrency: Annotated[
-        int | None, typer.Option(min=1, help="How many jobs run at a time (default 100).")
+        int | None,
+        typer.Option(
+            "--concurrency",
+            "-c",
+            min=1,
+            metavar="N",
+            help="How many jobs run at a time (default: WORKER_CONCURRENCY, or 100).",
+        ),
     ] = None,
     processes: Annotated[
-        str | None, typer.Option(metavar="N", help="How many processes (default 1; auto: cores).")
+        str | None,
+        typer.Option(
+            "--processes",
+            "-p",
+            metavar="N",
+            help="How many processes; auto: one a core (default: WORKER_PROCESSES, or 1).",
+        ),
     ] = None,
     burst: Annotated[
-        bool, typer.Option("--burst", help="End once nothing is pending, active or scheduled.")
+        bool,
+        typer.Option("--burst", "-b", help="End once nothing is pending, active or scheduled."),
     ] = False,
 ) -> None:
     """Run a worker until it is stopped by a signal."""
     # Imports make many objects that stay, and no garbage: collecting took a tenth of the start.
     gc.disable()
+    from worker.cli import environment
     from worker.errors import WorkerError
     from worker.settings import Settings
 
@@ -41,8 +65,8 @@ def run(
         "processes": processes,
     }
     try:
-        strip_aws_variables()
         settings = Settings(**{name: value for name, value in given.items() if value is not None})
+        environment.prepare()
         code = _work(target, settings, burst=burst)
     except WorkerError as error:
         complain(str(error))
@@ -57,11 +81,20 @@ def _work(target: str, settings: "Settings", *, burst: bool) -> int:
     from worker.runtime.log_lines import log_to_stderr
 
     log_to_stderr(settings.log_level)
-    die_with_supervisor()
+    if not die_with_supervisor():
+        _warn_of_unknown_variables()
     count = processes(settings.processes)
     if count > 1:
         return _supervise(target, settings, count, burst=burst)
     return _serve(target, settings, burst=burst)
+
+
+def _warn_of_unknown_variables() -> None:
+    from worker.cli import environment
+
+    unknown = environment.unknown()
+    if unknown:
+        log.warning("No setting has these variables, they are ignored: %s.", unknown)
 
 
 def _serve(target: str, settings: "Settings", *, burst: bool) -> int:

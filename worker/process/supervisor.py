@@ -38,14 +38,17 @@ def processes(wanted: int | str) -> int:
     return usable_cores() if wanted == "auto" else int(wanted)
 
 
-def die_with_supervisor() -> None:
-    """In a child: drain when the supervisor is gone, however it ended (Linux)."""
+def die_with_supervisor() -> bool:
+    """In a child: drain when the supervisor is gone, however it ended (Linux).
+
+    Return whether this process is such a child.
+    """
     parent = os.environ.get(_PARENT)
-    if parent is None or sys.platform != "linux":
-        return
-    end_with_parent()
-    if os.getppid() != int(parent):
-        raise SystemExit(1)
+    if parent is not None and sys.platform == "linux":
+        end_with_parent()
+        if os.getppid() != int(parent):
+            raise SystemExit(1)
+    return parent is not None
 
 
 class Supervisor:
