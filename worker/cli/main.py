@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from worker import __version__
-from worker.cli import check, config, dead, demo, push, result, run, status
+from worker.cli import check, config, dead, demo, dev, push, result, run, status
 from worker.cli.common import REDIS_VARIABLES, RUN_VARIABLES, complain, group
 from worker.runtime.printable import has_surrogates
 from worker.runtime.streams import discard_output, flush_output
@@ -45,6 +45,7 @@ def _options(
 
 
 app.command("run", epilog=RUN_VARIABLES)(run.run)
+app.command("dev")(dev.dev)
 app.command("push", epilog=REDIS_VARIABLES)(push.push)
 app.command("result", epilog=REDIS_VARIABLES)(result.result)
 app.add_typer(config.app, name="config")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from worker.cli.common import complain
+from worker.cli.common import DEV, complain
 from worker.runtime.signals import Ended
 
 if TYPE_CHECKING:
@@ -103,6 +103,10 @@ def _serve(target: str, settings: "Settings", *, burst: bool) -> int:
     from worker.runtime.exit_guard import PATIENCE, ExitGuard
 
     app = load_app(target)
+    if DEV in os.environ:
+        from worker.dev.samples import write_samples
+
+        write_samples(app, os.environ[DEV])
     gc.freeze()
     gc.enable()
 

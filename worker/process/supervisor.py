@@ -30,7 +30,7 @@ _PROVEN = 30.0
 # Seconds beyond its time limits that a child may take to import, to clean up and to exit.
 _IMPORTS = 8.0
 _ENDED_EARLY = (-signal.SIGTERM, 128 + signal.SIGTERM)
-_PARENT = "WORKER_SUPERVISOR_PID"
+PARENT = "WORKER_SUPERVISOR_PID"
 
 
 def processes(wanted: int | str) -> int:
@@ -43,7 +43,7 @@ def die_with_supervisor() -> bool:
 
     Return whether this process is such a child.
     """
-    parent = os.environ.get(_PARENT)
+    parent = os.environ.get(PARENT)
     if parent is not None and sys.platform == "linux":
         end_with_parent()
         if os.getppid() != int(parent):
@@ -67,7 +67,7 @@ class Supervisor:
         startup_timeout: float,
     ) -> None:
         self._command = list(command)
-        self._environment = {**environment, _PARENT: str(os.getpid())}
+        self._environment = {**environment, PARENT: str(os.getpid())}
         self._count = count
         # One time limit for Redis and the table, and one for the app's lifespan.
         self._startup = 2 * startup_timeout + _IMPORTS
