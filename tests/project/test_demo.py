@@ -2,25 +2,21 @@
 nothing behind however it ends.
 """
 
-import os
-import pty
 import re
 import shutil
 import signal
 import subprocess
 import sys
-import threading
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.program import Program
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parent.parent.parent
-MARK = "DEMO_UNDER_TEST"
 COMMAND = [sys.executable, "-m", "worker", "demo"]
 
 pytestmark = [
@@ -31,75 +27,12 @@ pytestmark = [
 ]
 
 
-class Demo:
-    """A running demo. Its processes are known by its session, or a mark in their environment: the
-    workers have sessions of their own, and Valkey writes its title over its environment.
-    """
-
-    def __init__(
-        self,
-        *flags: str,
-        folder: Path,
-        terminal: bool = False,
-        cwd: Path = ROOT,
-        safe: bool = False,
-    ) -> None:
-        self.mark = uuid.uuid4().hex
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("WORKER_", "AWS_"))}
-        given = {MARK: self.mark, "TERM": "xterm", "COLUMNS": "80", "TMPDIR": str(folder)}
-        self.environment = {**kept, **given, **({"PYTHONSAFEPATH": "1"} if safe else {})}
-        self.text = ""
-        read, write = pty.openpty() if terminal else os.pipe()
-        self.process = subprocess.Popen(
-            [*COMMAND, *flags],
-            cwd=cwd,
-            env=self.environment,
-            stdout=write,
-            stderr=write,
-            start_new_session=True,
-        )
-        os.close(write)
-        self._reader = threading.Thread(target=self._read, args=[read])
-        self._reader.start()
-
-    def _read(self, descriptor: int) -> None:
-        with open(descriptor, "rb", buffering=0) as stream:
-            try:
-                while chunk := stream.read(65536):
-                    self.text += chunk.decode(errors="replace")
-            except OSError:  # how a pseudo-terminal says that its other side is closed
-                pass
-
-    def wait_for(self, text: str) -> None:
-        wait_until(lambda: text in self.text or self.process.poll() is not None, 60, repr(text))
-        assert text in self.text, self.text
-
-    def children(self) -> list[str]:
-        """The commands of all living processes that the demo started, itself included."""
-        found = []
-        for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                is_marked = f"{MARK}={self.mark}".encode() in (folder / "environ").read_bytes()
-                if is_marked or os.getsid(int(folder.name)) == self.process.pid:
-                    found.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode())
-            except OSError:
-                continue  # it has just ended, or is another user's
-        return found
-
-    def end(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
-        wait_until(lambda: not self.children(), 20, "for the demo's processes to end")
-        self._reader.join()
-
-
 @pytest.fixture
-def start_demo(tmp_path: Path) -> Iterator[Callable[..., Demo]]:
-    demos: list[Demo] = []
+def start_demo(tmp_path: Path) -> Iterator[Callable[..., Program]]:
+    demos: list[Program] = []
 
-    def start(*flags: str, **options: Any) -> Demo:
-        demos.append(Demo(*flags, folder=tmp_path, **options))
+    def start(*flags: str, cwd: Path = ROOT, **options: Any) -> Program:
+        demos.append(Program(*COMMAND, *flags, folder=tmp_path, cwd=cwd, **options))
         return demos[-1]
 
     yield start

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from worker.broker.admin import QueueAdmin
     from worker.settings import Settings
 
-# For the worker of `worker dev`: the file into which it writes how to try its handlers.
-DEV = "WORKER_DEV"
 NOT_THERE = 3  # the exit code for what was asked for and does not exist
 
 QueueOption = Annotated[

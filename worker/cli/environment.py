@@ -4,12 +4,12 @@ import os
 from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 
-from worker.cli.common import DEV
+from worker import dev
 from worker.settings import ENV_FILE, Settings
 
 _PREFIX = "WORKER_"
 # Read by commands, or set for their children, and no settings.
-_NO_SETTINGS = {"WORKER_APP", "WORKER_SUPERVISOR_PID", DEV}
+_NO_SETTINGS = {"WORKER_APP", "WORKER_SUPERVISOR_PID", dev.VARIABLE}
 _SERVICE_HOST = "_SERVICE_HOST"
 # Variables that belong together: where the environment has one of them, `.env` adds none.
 _GROUPS = (
@@ -24,7 +24,7 @@ def prepare() -> None:
     Those that come from mounted files end in a newline. Call it once `Settings` has read `.env`,
     and found that it can be read.
     """
-    if DEV not in os.environ:  # its servers are all that it may see
+    if dev.VARIABLE not in os.environ:  # its servers are all that it may see
         os.environ.update(aws_variables(env_file(), os.environ))
     for name, value in os.environ.items():
         if name.startswith("AWS_") and value != value.strip():

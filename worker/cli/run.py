@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from worker.cli.common import DEV, complain
+from worker import dev
+from worker.cli.common import complain
 from worker.runtime.signals import Ended
 
 if TYPE_CHECKING:
@@ -103,10 +104,10 @@ def _serve(target: str, settings: "Settings", *, burst: bool) -> int:
     from worker.runtime.exit_guard import PATIENCE, ExitGuard
 
     app = load_app(target)
-    if DEV in os.environ:
+    if dev.VARIABLE in os.environ:
         from worker.dev.samples import write_samples
 
-        write_samples(app, os.environ[DEV])
+        write_samples(app, os.environ[dev.VARIABLE])
     gc.freeze()
     gc.enable()
 

@@ -16,6 +16,7 @@ from worker.config.client import open_dynamo
 from worker.config.table import ConfigTable
 from worker.demo.servers import embedded_servers
 from worker.demo.stage import every_end_like_ctrl_c
+from worker.dev import VARIABLE
 from worker.dev.items import NAME as ITEMS
 from worker.dev.items import ItemsFile
 from worker.dev.samples import Sample, read_samples
@@ -195,7 +196,7 @@ class Session:
                 "WORKER_LOG_FORMAT": "text",
                 "WORKER_LOG_LEVEL": level,
                 "PYTHONUNBUFFERED": "1",
-                "WORKER_DEV": str(self._samples),
+                VARIABLE: str(self._samples),
                 PARENT: str(os.getpid()),
             },
             start_new_session=True,  # so that Ctrl-C reaches it only through here, and only once
