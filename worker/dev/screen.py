@@ -1,14 +1,10 @@
 """What `worker dev` shows: where its servers are, what to type, and the worker's log."""
 
 import json
-import os
 import re
 import shlex
-import shutil
-import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from pathlib import Path
 
 from worker.dev.samples import Sample
 from worker.runtime.printable import printable
@@ -88,19 +84,3 @@ def commands_to_try(
 def export_line(environment: Mapping[str, str]) -> str:
     """Return the line that leads all other commands of a shell to the servers."""
     return "export " + " ".join(f"{name}={shlex.quote(at)}" for name, at in environment.items())
-
-
-def program() -> str:
-    """Return how one types `worker` in another shell, in this folder, to get this very program."""
-    if "UV_RUN_RECURSION_DEPTH" in os.environ and shutil.which("uv") and _is_uv_project(Path.cwd()):
-        return "uv run worker"
-    script = Path(sys.executable).with_name("worker")
-    if script.is_file():
-        return shlex.quote(str(script))
-    return f"{shlex.quote(sys.executable)} -P -m worker"
-
-
-def _is_uv_project(folder: Path) -> bool:
-    """Whether `uv run` there uses the environment that we run in."""
-    projects = [each for each in (folder, *folder.parents) if (each / "pyproject.toml").is_file()]
-    return bool(projects) and (projects[0] / ".venv").resolve() == Path(sys.prefix).resolve()

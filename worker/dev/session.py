@@ -20,11 +20,11 @@ from worker.dev import VARIABLE
 from worker.dev.items import NAME as ITEMS
 from worker.dev.items import ItemsFile
 from worker.dev.samples import Sample, read_samples
-from worker.dev.screen import Screen, commands_to_try, export_line, program
+from worker.dev.screen import Screen, commands_to_try, export_line
 from worker.errors import StartupError, WorkerError
 from worker.process.loading import check_target
 from worker.process.supervisor import PARENT
-from worker.runtime.commands import worker_command
+from worker.runtime.commands import typed_worker, worker_command
 from worker.runtime.signals import signals_passed_to
 from worker.settings import ENV_FILE, Settings
 
@@ -231,7 +231,9 @@ class Session:
         self._shown = samples
         self._screen.title("In another shell, in this folder:")
         self._screen.commands(
-            commands_to_try(samples, self._environment, worker=program(), config_keys=items.keys)
+            commands_to_try(
+                samples, self._environment, worker=typed_worker(), config_keys=items.keys
+            )
         )
         self._screen.commands(["# for all other commands", export_line(self._environment)])
         self._screen.say(
