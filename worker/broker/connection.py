@@ -18,6 +18,7 @@ redis-py 8.1 has:
 """
 
 import asyncio
+import inspect
 from collections.abc import Iterable
 from typing import Any
 
@@ -108,7 +109,19 @@ _RESILIENT: dict[Any, Any] = {
 }
 
 
-class ResilientPool(BlockingConnectionPool):
+class _NamelessPool(BlockingConnectionPool):
+    """redis-py 5.2 asks for the command that a connection is for, and ignores it."""
+
+    async def get_connection(self, *_: Any, **__: Any) -> Any:
+        return await super().get_connection("_")
+
+
+_takes = inspect.signature(BlockingConnectionPool.get_connection).parameters.values()
+_asks_for_command = any(p.name == "command_name" and p.default is p.empty for p in _takes)
+_Pool: Any = _NamelessPool if _asks_for_command else BlockingConnectionPool
+
+
+class ResilientPool(_Pool):  # type: ignore[misc]
     """A pool of such connections."""
 
     def __init__(self, **options: Any) -> None:
