@@ -7,7 +7,6 @@ stops or breaks a server starts its own. With pytest-xdist each of its processes
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import redis
 
 from tests.support.commands import Command
 from tests.support.dynamo_proxy import DynamoProxy
-from tests.support.in_process import StartInProcess, WorkerInProcess, in_thread, running
+from tests.support.in_process import StartInProcess, in_thread
 from tests.support.producer import Producer
 from tests.support.servers import DEBIAN_REDIS, DynamoServer, RedisServer
 from tests.support.table import Table
@@ -31,6 +30,7 @@ from tests.support.worker_process import (
     worker_environment,
 )
 from worker import App, Settings
+from worker.testing import RunningWorker
 
 BASIC = "tests.apps.basic:app"
 
@@ -206,10 +206,10 @@ def worker_in_process(
     """Run a worker in this process, with settings as keywords:
     `async with worker_in_process(app, lease=1.5) as worker: ...; await worker.drain()`."""
 
-    def start(app: App, **settings: object) -> AbstractAsyncContextManager[WorkerInProcess]:
+    def start(app: App, **settings: object) -> RunningWorker:
         for name, value in {**environment, **settings_environment(settings)}.items():
             monkeypatch.setenv(name, value)
-        return running(app, Settings())
+        return RunningWorker(app, Settings())
 
     return start
 

@@ -308,12 +308,12 @@ def _check_lifespan(lifespan: Any) -> None:
 _apps: WeakSet[App] = WeakSet()  # so that a producer finds the name of a handler
 
 
-def handler_name(function: Callable[..., Any]) -> str:
-    """Return the name under which this function is registered, in whatever app.
+def handler_name(function: Callable[..., Any], *apps: App) -> str:
+    """Return the name under which this function is registered, in these apps or in any.
 
     Raise HandlerError for a function that is no handler, and for one that has several names.
     """
-    handlers = (handler for app in _apps for handler in app.handlers.values())
+    handlers = (handler for app in apps or _apps for handler in app.handlers.values())
     names = sorted({handler.name for handler in handlers if handler.function == function})
     if len(names) == 1:
         return names[0]

@@ -37,7 +37,14 @@ class StartupError(WorkerError):
 
 
 class AppError(StartupError):
-    """MODULE:APP names no app with handlers."""
+    """MODULE:APP names no app with handlers.
+
+    `traceback` is that of the user's module, "" where the message says it all.
+    """
+
+    def __init__(self, message: str, *, traceback: str = "") -> None:
+        super().__init__(message)
+        self.traceback = traceback
 
 
 class HandlerError(WorkerError, TypeError):

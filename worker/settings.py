@@ -64,6 +64,8 @@ class Settings(BaseSettings):
     max_job_bytes: Count = 1024 * 1024
     max_result_bytes: Count = 1024 * 1024
     log_level: str = "INFO"
+    log_format: str = "text"
+    log_errors: str = "place"
 
     def __init__(self, **values: Any) -> None:
         try:
@@ -120,6 +122,16 @@ class Settings(BaseSettings):
             raise ValueError("must be DEBUG, INFO, WARNING or ERROR")
         return value.upper()
 
+    @field_validator("log_format")
+    @classmethod
+    def _known_format(cls, value: str) -> str:
+        return _one_of(value.lower(), "text", "json", "none")
+
+    @field_validator("log_errors")
+    @classmethod
+    def _known_detail(cls, value: str) -> str:
+        return _one_of(value.lower(), "place", "full")
+
     @field_validator("*", mode="before")
     @classmethod
     def _stripped(cls, value: Any) -> Any:
@@ -151,6 +163,12 @@ class Settings(BaseSettings):
     def masked_redis_url(self) -> str:
         """The URL without its password and query, for logs and messages."""
         return masked(self.redis_url.get_secret_value())
+
+
+def _one_of(value: str, *names: str) -> str:
+    if value not in names:
+        raise ValueError(f"must be {', '.join(names[:-1])} or {names[-1]}")
+    return value
 
 
 def _check_env_file() -> None:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker import App, Client, Job, SyncClient
+from worker.testing import RunningWorker, run
 
 app = App()
 
@@ -103,6 +104,17 @@ def sync(client: SyncClient) -> None:
     client.enqueue(resize, "a")  # wrong
     client.enqueue(resize)  # wrong
     client.enqueue(resize, Image("a"), dellay=3)  # wrong
+
+
+async def in_tests(worker: RunningWorker) -> None:
+    await worker.enqueue(resize, Image("a"))
+    await worker.enqueue(resize, "a")  # wrong
+    ran = await run(app, resize, Image("a"), config={"width": 3}, attempt=2, state=None)
+    status: str = ran.status
+    await run(app, "resize", Image("a"), raises=True, atempt=2)  # wrong
+    await worker.drain(LookupError, within=3)
+    await worker.drain("failed")  # wrong
+    due: int = await worker.advance(60)
 """
 
 MYPY = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--config-file", ""]

@@ -114,6 +114,13 @@ def test_handlers(run: Run) -> None:
     visits = results(said.by("worker result visits"))["visits"]
     assert str(visits["result"]).startswith("2 visits, {")
     assert results(said.by("worker result ada"))["ada"]["result"] == "Welcome, Ada"
+    visits = results(said.by("worker result stored"))["stored"]
+    assert visits["result"] == 3
+    around = said.by("worker run around:app")
+    assert one_line(around, "divide took ").endswith(" s")
+    assert "divide buried: ZeroDivisionError" in around.splitlines()
+    assert "divide buried: Reject" in around.splitlines()
+    assert "(ValueError)" in said.by("worker run with_sentry:app")
 
 
 def test_producers(run: Run) -> None:
@@ -122,12 +129,15 @@ def test_producers(run: Run) -> None:
     printed = said.by("uv run python push.py").splitlines()
     assert printed[-1] == "1000 succeeded"
     assert said.by("uv run python plain.py").count("succeeded") == 1
+    for program, image in {"typed.py": "7.png", "sync.py": "8.png"}.items():
+        assert f"{image}', 'width': 640}}\n" in said.by(f"uv run python {program}")
     assert said.by("--lines").count('"status":"succeeded"') == 2
 
 
 def test_testing(run: Run) -> None:
     said = run("docs/testing.md")
-    assert "2 passed" in said.by("pytest -q")
+    for name in ("test_tasks.py", "test_one_job.py", "test_shop.py"):
+        assert "2 passed" in said.by(f"pytest -q {name}")
     assert '"width":320' in said.by("WORKER_QUEUE=test")
     assert "problems: 0" in said.by("worker check")
 

@@ -39,8 +39,8 @@ async def main():
 
 asyncio.run(main())
 """
-# The kernel kills a container when its time is up; draining takes that much past the grace period.
-LAST_WRITES = 5
+# Seconds past the grace periods of the jobs and of the lifespan, before the container is killed.
+LAST_WRITES = 19
 
 
 # -- deployment ------------------------------------------------------------------------------------
@@ -80,7 +80,7 @@ def test_the_task_gets_time_to_drain_and_only_settings_that_exist(task: dict[str
     variables = {item["name"]: item["value"] for item in container["environment"]}
     assert set(variables) | {item["name"] for item in container["secrets"]} <= KNOWN
     grace = float(variables["WORKER_GRACE_PERIOD"])
-    assert grace + LAST_WRITES < container["stopTimeout"] <= 120
+    assert 2 * grace + LAST_WRITES < container["stopTimeout"] <= 120
     assert container["command"][0] == "run"
 
 
@@ -91,7 +91,7 @@ def test_the_pod_gets_time_to_drain_and_only_settings_that_exist() -> None:
     assert {item["name"] for item in container["env"]} <= KNOWN
     values = {item["name"]: item.get("value") for item in container["env"]}
     grace = float(values["WORKER_GRACE_PERIOD"])
-    assert grace + LAST_WRITES < template["spec"]["terminationGracePeriodSeconds"]
+    assert 2 * grace + LAST_WRITES < template["spec"]["terminationGracePeriodSeconds"]
     assert container["args"][0] == "run"
 
 

@@ -47,6 +47,7 @@ MAY_IMPORT |= {
     "demo": EVERYTHING,
     "dev": {*EVERYTHING, "demo"},
     "cli": {*EVERYTHING, "demo", "dev"},
+    "testing": EVERYTHING,
     "__main__": {"cli", "runtime"},
     "__init__": EVERYTHING,  # for types only; at run time it imports a name when it is asked for
 }

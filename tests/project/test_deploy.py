@@ -137,8 +137,8 @@ def test_it_holds_no_secret_and_opens_no_port(services: Any) -> None:
 def test_a_worker_has_time_to_drain_before_it_is_killed(services: Any) -> None:
     grace = float(services["worker"]["environment"]["WORKER_GRACE_PERIOD"])
     stop = parse_duration(services["worker"]["stop_grace_period"])
-    # Its last writes and its leave may take five seconds each, with Redis away.
-    assert stop > grace + 15
+    # For the jobs and for the lifespan; its last writes and its leave take their time too.
+    assert stop >= 2 * grace + 20
 
 
 @pytest.fixture

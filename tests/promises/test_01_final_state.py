@@ -58,7 +58,8 @@ def id_of(entry: dict[str, Any]) -> str | None:
 
 def said(raw: bytes) -> dict[str, Any]:
     """What a job says, but for what the workers keep."""
-    return {k: v for k, v in json.loads(raw).items() if k not in ("attempts", "crashes")}
+    written = ("attempts", "crashes", "last_error")
+    return {k: v for k, v in json.loads(raw).items() if k not in written}
 
 
 def test_two_jobs_with_one_id_both_run_and_the_later_result_replaces_the_earlier(

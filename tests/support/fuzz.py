@@ -261,12 +261,13 @@ def _check_outcome(outcome: Outcome, raw: bytes, count: str) -> None:
 
 
 def _check_continued(raw: bytes, extra: bytes, count: str) -> None:
-    """A job that goes on says what it said, but for the one count."""
+    """A job that goes on says what it said, but for the one count and the error of an attempt."""
     before, after = (decode(text, KEYS, MAX_JOB_BYTES) for text in (raw, extra))
     assert getattr(after, count) == getattr(before, count) + 1
     said, says = json.loads(raw), json.loads(extra)
-    said.pop(count, None)
-    says.pop(count)
+    for name in (count, "last_error"):
+        said.pop(name, None)
+        says.pop(name, None)
     assert says == said
 
 

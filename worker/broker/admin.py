@@ -12,7 +12,7 @@ from pydantic_core import from_json
 
 from worker.broker import scripts
 from worker.errors import Malformed
-from worker.jobs.job import continued, decode
+from worker.jobs.job import decode, redriven
 from worker.jobs.keys import Keys
 
 if TYPE_CHECKING:
@@ -187,5 +187,5 @@ class QueueAdmin:
         except Malformed as error:
             problem = f"it is no job: {error}"
             return DeadEntry(raw, fields, error.job_id, error.handler, problem=problem)
-        next_raw = continued(job, attempts=0, crashes=0)
+        next_raw = redriven(job)
         return DeadEntry(raw, fields, decoded.id, decoded.handler, next_raw)

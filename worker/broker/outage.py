@@ -49,6 +49,7 @@ class RedisOutage:
                 "resumes by itself once Redis is back.",
                 type(error).__name__,
                 str(error).rstrip("."),
+                extra={"event": "redis_away"},
             )
             self._on_event("redis_away", error=type(error).__name__)
         return _RETRY.equal_jitter(self._failures)
@@ -60,6 +61,10 @@ class RedisOutage:
         elif self._failures:
             self._ended_at = time.monotonic()
             seconds = time.monotonic() - self._began_at
-            log.warning("Redis is back after %.1f s; claiming resumes.", seconds)
+            log.warning(
+                "Redis is back after %.1f s; claiming resumes.",
+                seconds,
+                extra={"event": "redis_back"},
+            )
             self._failures = 0
             self._on_event("redis_back", seconds=seconds)

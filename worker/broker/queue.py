@@ -7,7 +7,7 @@ script is safe to repeat. After a lost claim, `register` returns what the active
 from collections.abc import Awaitable, Generator, Sequence
 from dataclasses import dataclass
 from types import coroutine
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from redis.exceptions import NoScriptError, ResponseError
 
@@ -42,6 +42,20 @@ class Exchange:
     refused: list[int]
     complaints: dict[int, str]
     jobs: list[bytes]
+
+
+class Unfinished(NamedTuple):
+    """How many jobs of a queue are not final yet; `next_due` is in ms, 0 with none scheduled."""
+
+    pending: int
+    scheduled: int
+    active: int
+    next_due: int
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.pending + self.scheduled + self.active
 
 
 class Queue:
@@ -199,13 +213,19 @@ class Queue:
         page: Any = await self._redis.lrange(key, first, first + count - 1)
         return list(page)
 
-    async def is_finished(self) -> bool:
-        """Return whether no job is pending, scheduled, or active under any worker."""
+    async def pending(self) -> int:
+        """Return how many jobs are pending."""
+        count: Any = await self._redis.llen(self.keys.pending)
+        return int(count)
+
+    async def unfinished(self) -> Unfinished:
+        """Return how many jobs are pending, scheduled, or active under any worker."""
         names = self.keys
-        left: int = await scripts.count_unfinished(
-            self._redis, [names.pending, names.scheduled, names.workers], [names.active("")]
+        return Unfinished(
+            *await scripts.count_unfinished(
+                self._redis, [names.pending, names.scheduled, names.workers], [names.active("")]
+            )
         )
-        return left == 0
 
 
 def _text(value: bytes | str) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from worker import __version__
-from worker.cli import check, config, dead, demo, dev, push, result, run, status
+from worker.cli import check, config, dead, demo, dev, push, result, run, schema, status
 from worker.cli.common import REDIS_VARIABLES, RUN_VARIABLES, complain, group
 from worker.runtime.printable import has_surrogates
 from worker.runtime.streams import discard_output, flush_output
@@ -52,6 +52,7 @@ app.add_typer(config.app, name="config")
 app.command("status", epilog=REDIS_VARIABLES)(status.status)
 app.add_typer(dead.app, name="dead")
 app.command("check", epilog=RUN_VARIABLES)(check.check)
+app.command("schema")(schema.schema)
 app.command("demo")(demo.demo)
 
 

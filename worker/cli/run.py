@@ -3,6 +3,7 @@
 import gc
 import logging
 import os
+from contextlib import suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -70,7 +71,7 @@ def run(
         environment.prepare()
         code = _work(target, settings, burst=burst)
     except WorkerError as error:
-        complain(str(error))
+        _refuse(error)
         code = 1
     except Ended:
         code = 0  # nothing had been claimed
@@ -81,7 +82,7 @@ def _work(target: str, settings: "Settings", *, burst: bool) -> int:
     from worker.process.supervisor import die_with_supervisor, processes
     from worker.runtime.log_lines import log_to_stderr
 
-    log_to_stderr(settings.log_level)
+    log_to_stderr(settings.log_level, settings.log_format)
     if not die_with_supervisor():
         _warn_of_unknown_variables()
     count = processes(settings.processes)
@@ -95,7 +96,26 @@ def _warn_of_unknown_variables() -> None:
 
     unknown = environment.unknown()
     if unknown:
-        log.warning("No setting has these variables, they are ignored: %s.", unknown)
+        log.warning(
+            "No setting has these variables, they are ignored: %s.",
+            unknown,
+            extra={"event": "variables_unknown"},
+        )
+
+
+def _refuse(error: Exception) -> None:
+    """Say why the worker can't start: in the log's form where that is JSON, else to a person."""
+    from worker.runtime.log_lines import JsonFormatter
+
+    traceback = getattr(error, "traceback", "")
+    if any(isinstance(handler.formatter, JsonFormatter) for handler in logging.root.handlers):
+        text = f"{error}\n{traceback}".rstrip()
+        log.error("The worker can't start: %s", text, extra={"event": "start_failed"})
+        return
+    if traceback:
+        with suppress(OSError):
+            typer.echo(traceback, err=True, nl=False)
+    complain(str(error))
 
 
 def _serve(target: str, settings: "Settings", *, burst: bool) -> int:

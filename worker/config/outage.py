@@ -63,10 +63,14 @@ class ConfigOutage:
             "the scheduled set.",
             error,
             "An operator has to fix this" if error.misconfigured else "The worker tries again",
+            extra={"event": "config_away"},
         )
 
     def succeeded(self, began_at: float) -> None:
         """Note a read that worked."""
         if self.in_a_row and began_at >= self._failed_at:
             self.in_a_row = 0
-            log.warning("DynamoDB can be read again; jobs run with fresh config.")
+            log.warning(
+                "DynamoDB can be read again; jobs run with fresh config.",
+                extra={"event": "config_back"},
+            )

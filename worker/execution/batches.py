@@ -107,11 +107,18 @@ class Batch:
         self._ended = ended
         self._has_items = asyncio.Event()
         self._call: Call | None = None
+        queues = {claimed.job.queue for claimed in members}
+        self._queue = queues.pop() if len(queues) == 1 else None
+        self._handler = members[0].job.handler
         self._name = f"{members[0]}" + (f" and {len(members) - 1} more" if members[1:] else "")
         self.task: asyncio.Task[None] | None = None
 
     def __str__(self) -> str:
         return self._name
+
+    def log_fields(self) -> dict[str, Any]:
+        """Return what log records of the call say, beside their text: what its jobs share."""
+        return {"handler": self._handler, "queue": self._queue}
 
     async def result_of(self, claimed: "ClaimedJob", call: Call) -> Any:
         """Wait for the call and return this job's result, or raise its error. Once for a job."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from worker.execution.batches import Batch
 from worker.execution.bound_handler import BoundHandler, ConfigView
+from worker.execution.log_source import job_fields
 from worker.jobs.config_item import ConfigItem
 from worker.jobs.job import Job
 from worker.jobs.keys import Keys
@@ -37,15 +38,18 @@ class ClaimedJob:
 
     `raw` is the job byte for byte as it stands in the active list. The pipeline fills in what it
     learns, step by step: `job`, `handler`, `item` and `view` (its config), `arguments` (of the
-    handler), `started_at` (ms on Redis's clock). `deadline` is in seconds on the loop's clock.
-    `settle` takes the job and its outcome; None where there is nothing to record. `on_end` is
-    called before it, where the handler has turns or batches. `batch` is set for batch handlers.
+    handler), `started_at` and `ended_at` of its run (ms on Redis's clock). `deadline` is in seconds
+    on the loop's clock. `settle` takes the job and its outcome; None where there is nothing to
+    record. `on_end` is called before it, where the handler has turns or batches. `batch` is set for
+    batch handlers.
     """
 
     __slots__ = (
+        "__weakref__",
         "arguments",
         "batch",
         "deadline",
+        "ended_at",
         "handler",
         "item",
         "job",
@@ -66,6 +70,7 @@ class ClaimedJob:
     handler: BoundHandler
     arguments: dict[str, Any]
     batch: Batch
+    ended_at: int
 
     def __init__(
         self,
@@ -91,6 +96,15 @@ class ClaimedJob:
     def is_open(self) -> bool:
         """Whether its outcome is still to come."""
         return self.state is not _DECIDED and self.state is not _GONE
+
+    def log_fields(self) -> dict[str, Any]:
+        """Return what log records say of it, beside their text."""
+        job: Job | None = getattr(self, "job", None)
+        return {"queue": self.keys.pending} if job is None else job_fields(job)
+
+    def about(self, event: str, cause: str | None = None) -> dict[str, Any]:
+        """Return the `extra` of a log line about it. Lines of one cause are alike."""
+        return {**self.log_fields(), "event": event, "cause": cause}
 
     def __str__(self) -> str:
         """The job as log lines name it; never its payload."""

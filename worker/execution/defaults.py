@@ -14,6 +14,7 @@ class JobDefaults:
     max_job_bytes: int
     max_result_bytes: int
     max_crashes: int
+    log_errors_in_full: bool = False
 
     def is_suspect(self, job: Job) -> bool:
         """Whether one more crash buries the job, so that it has to run alone."""

@@ -3,19 +3,21 @@
 import asyncio
 import logging
 import time
-import traceback
 from collections import Counter, deque
 from collections.abc import Sequence
 from contextvars import Context, copy_context
 from dataclasses import dataclass
 from typing import Any
+from weakref import ref
 
 from worker.app import Callback
 from worker.execution.claimed_job import ClaimedJob
 from worker.execution.hooks import Fate
+from worker.execution.log_source import job_fields, log_source
 from worker.execution.threads import HandlerThreads
 from worker.jobs.job import Job
 from worker.runtime.forks import end_child
+from worker.runtime.user_code import raised
 
 log: logging.Logger = logging.getLogger("worker")
 
@@ -28,7 +30,7 @@ _MOST_WAITING = 1_000
 _LOG_EVERY = 60.0  # seconds between two log lines that say the same
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class _Report:
     """One error, for one function."""
 
@@ -40,6 +42,10 @@ class _Report:
 
     def __str__(self) -> str:
         return f"Job {self.job.id!r}: {self.callback.name}"
+
+    def log_fields(self) -> dict[str, Any]:
+        """Return what log records of the call say, beside their text."""
+        return job_fields(self.job)
 
 
 class ErrorReports:
@@ -81,7 +87,11 @@ class ErrorReports:
         left = len(self._waiting) + len(self._tasks)
         self._waiting.clear()
         if left:
-            log.warning("%d calls of on_error had not ended and are given up: it is slow.", left)
+            log.warning(
+                "%d calls of on_error had not ended and are given up: it is slow.",
+                left,
+                extra={"event": "on_error_failed"},
+            )
         for task in self._tasks:
             task.cancel()
         if self._tasks:
@@ -103,6 +113,7 @@ class ErrorReports:
         self._start()
 
     async def _run(self, report: _Report) -> None:
+        log_source.set(ref(report))
         try:
             async with asyncio.timeout(TIME_LIMIT) as limit:
                 await self._call(report)
@@ -110,7 +121,7 @@ class ErrorReports:
             raise
         except BaseException as error:  # noqa: BLE001 - it changes nothing, sys.exit() neither
             took_too_long = f"was cancelled after {TIME_LIMIT:g} s. Make it quicker."
-            self._log(report, took_too_long if limit.expired() else f"failed: {_described(error)}")
+            self._log(report, took_too_long if limit.expired() else f"failed: {raised(error)}.")
         finally:
             end_child()
 
@@ -141,11 +152,5 @@ class ErrorReports:
             report,
             problem,
             f" {more} more like it since this was last logged." if more else "",
+            extra={**report.log_fields(), "event": "on_error_failed", "cause": kind},
         )
-
-
-def _described(error: BaseException) -> str:
-    """Return the class of an error and where it was raised: no message, which may quote values."""
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
-    return f"{type(error).__name__}{place}."

@@ -1,16 +1,19 @@
 """The last step of the pipeline: run the handler and judge what came of it."""
 
 import asyncio
+from contextlib import AbstractContextManager
 from typing import Any
+from weakref import ref
 
 from worker.execution.batches import Batch
 from worker.execution.claimed_job import ClaimedJob, JobState, StopReason
 from worker.execution.hooks import Hooks
+from worker.execution.log_source import log_source
 from worker.execution.outcomes import Outcomes
 from worker.execution.threads import HandlerThreads
 from worker.execution.time_limits import TimeLimits
 from worker.jobs.outcome import Outcome
-from worker.runtime.forks import Child, contain_forks, end_child
+from worker.runtime.forks import Child, contained_forks, end_child
 
 _RUNNING = JobState.RUNNING  # looked up once: a member of an enumeration costs as much as a call
 
@@ -25,8 +28,6 @@ class HandlerStep:
         self._limits = limits
         self._threads = threads
         self._hooks = hooks
-        boundaries = (HandlerStep.run, HandlerStep._call, HandlerStep._call_batch)
-        contain_forks(frozenset(function.__code__ for function in boundaries))
 
     async def run(self, claimed: ClaimedJob) -> Outcome | None:
         """Run the handler.
@@ -77,6 +78,7 @@ class HandlerStep:
 
     async def _call_batch(self, batch: Batch, jobs: list[ClaimedJob]) -> Any:
         """Call a batch handler. The time limits of its jobs begin now, and end together."""
+        log_source.set(ref(batch))
         handler, now = jobs[0].handler, asyncio.get_running_loop().time()
         started_at = self._outcomes.now_ms()
         for claimed in jobs:
@@ -123,3 +125,9 @@ class HandlerStep:
     def _timed_out(self, claimed: ClaimedJob, error: BaseException | None) -> Outcome | None:
         # The outcome of a job that the worker has gone on without is made already.
         return self._outcomes.timed_out(claimed, error) if claimed.is_open else None
+
+
+def forks_contained() -> AbstractContextManager[None]:
+    """Return a context in which a child that a handler forks ends where the handler's code does."""
+    boundaries = (HandlerStep.run, HandlerStep._call, HandlerStep._call_batch)  # noqa: SLF001
+    return contained_forks(frozenset(function.__code__ for function in boundaries))

@@ -71,7 +71,11 @@ class JobTasks:
         except Exception as error:
             # A fault of the worker, not of the handler. Without an outcome a living worker would
             # hold the job for ever.
-            log.exception("%s met a fault of the worker itself; it counts as a failure.", claimed)
+            log.exception(
+                "%s met a fault of the worker itself; it counts as a failure.",
+                claimed,
+                extra=claimed.about("worker_fault", type(error).__name__),
+            )
             outcome = self._pipeline.faulty(claimed, error)
         finally:
             self._end(claimed, outcome)
@@ -100,6 +104,7 @@ class JobTasks:
             claimed,
             claimed.stop_reason.value if claimed.stop_reason else "",
             CLEANUP_SECONDS,
+            extra=claimed.about("handler_stuck"),
         )
         if claimed.task is not None:
             self.uncancellable.add(claimed.task)

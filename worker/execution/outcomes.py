@@ -23,8 +23,8 @@ from worker.execution.claimed_job import ClaimedJob
 from worker.execution.defaults import JobDefaults
 from worker.execution.hooks import Failed, Fate
 from worker.jobs.clock import RedisClock
-from worker.jobs.failure import describe, failure, message_of
-from worker.jobs.job import Job, continued, decode, looks_like_seconds
+from worker.jobs.failure import describe, failure, last_error, message_of
+from worker.jobs.job import Job, continued, decode, looks_like_seconds, retried
 from worker.jobs.keys import Keys
 from worker.jobs.outcome import (
     Burial,
@@ -40,6 +40,7 @@ from worker.jobs.outcome import (
 )
 from worker.jobs.policy import Policy
 from worker.jobs.result import Attempt, ErrorInfo, JobFacts, encode_result, encode_success
+from worker.runtime.user_code import place_of, raised
 
 log: logging.Logger = logging.getLogger("worker")
 
@@ -66,12 +67,17 @@ class Outcomes:
 
     # -- the job never ran ---------------------------------------------------------------------
 
-    def malformed(self, raw: bytes, error: Malformed) -> Outcome:
+    def malformed(self, claimed: ClaimedJob, error: Malformed) -> Outcome:
         """What arrived is no job: bury its bytes, and report to its producer as far as known."""
         log.error(
             "%s is buried: malformed (%s). Its bytes are in the dead list.",
             f"Job {error.job_id!r}" if error.job_id else "A job without a readable id",
             error,
+            extra={
+                **claimed.about("job_buried", "malformed"),
+                "job": error.job_id,
+                "handler": error.handler,
+            },
         )
         info = failure("Malformed", str(error))
         result = None
@@ -81,7 +87,7 @@ class Outcomes:
             json = encode_result(facts, attempt, "failed", error=info)
             ttl_ms = self.defaults.policy.result_ttl_ms
             result = StoredResult(error.job_id, json, ttl_ms, error.reply_to)
-        return bury(raw, self._burial("malformed", info, error.attempts), result)
+        return bury(claimed.raw, self._burial("malformed", info, error.attempts), result)
 
     def is_expired(self, job: Job) -> bool:
         """Whether the job was to start by a time that has passed."""
@@ -95,6 +101,7 @@ class Outcomes:
                 "%s expired at once: its expires_at looks like seconds, and must be in ms since "
                 "the epoch. Fix its producer. Later jobs like it say so in their results only.",
                 claimed,
+                extra=claimed.about("job_expired"),
             )
         attempt = self._attempt(claimed, claimed.job.attempts)
         return expire(claimed.raw, claimed.job, attempt, self._policy_of(claimed).result_ttl_ms)
@@ -144,8 +151,9 @@ class Outcomes:
         view = claimed.view
         assert view is not None  # noqa: S101 - it ran
         config = view.stale_info_json if claimed.stale else view.info_json
+        ended_at = claimed.ended_at = self.now_ms()
         result = encode_success(
-            claimed.job, json, config, self._worker_json, claimed.started_at, self.now_ms()
+            claimed.job, json, config, self._worker_json, claimed.started_at, ended_at
         )
         return finish(claimed.raw, claimed.job, result, view.policy.result_ttl_ms)
 
@@ -171,7 +179,7 @@ class Outcomes:
         if hasattr(claimed, "job"):
             return self._failed_attempt(claimed, error, "failed")
         problem = f"the worker failed to read it ({type(error).__name__})"
-        return self.malformed(claimed.raw, Malformed(problem))
+        return self.malformed(claimed, Malformed(problem))
 
     # -- the worker died -----------------------------------------------------------------------
 
@@ -184,12 +192,17 @@ class Outcomes:
         try:
             job = claimed.job = decode(raw, keys, self.defaults.max_job_bytes)
         except Malformed as problem:
-            return self.malformed(raw, problem)
+            return self.malformed(claimed, problem)
         crashes = job.crashes + 1
         if crashes < self.defaults.max_crashes:
             return requeue(raw, continued(raw, crashes=crashes))
         error = _crashed(crashes)
-        log.error("%s: %s. It is buried if it ran alone.", claimed, error)
+        log.error(
+            "%s: %s. It is buried if it ran alone.",
+            claimed,
+            error,
+            extra=claimed.about("job_crashed"),
+        )
         info = _info(error)
         burial = self._burial("crashed", info, job.attempts)
         return bury_if_alone(raw, burial, self._failure_result(claimed, info, job.attempts))
@@ -219,29 +232,50 @@ class Outcomes:
         else:
             delay = policy.backoff.delay(attempts)
             self._report(claimed, error, "retried")
+        info, kind = _info(error), _kind(claimed, error)
         log.warning(
-            "%s failed attempt %d of %d (%s); it runs again in %.1f s.",
+            "%s failed attempt %d of %d (%s); it runs again in %.1f s.%s",
             claimed,
             attempts,
             policy.max_attempts,
-            _info(error).type,
+            _said(kind, error),
             delay,
+            self._in_full(info),
+            extra=claimed.about("job_retried", kind),
         )
-        return later(claimed.raw, continued(claimed.raw, attempts=attempts), delay)
+        failed = last_error(info, self._ended(claimed))
+        next_raw = retried(claimed.raw, attempts, failed, self.defaults.max_job_bytes)
+        return later(claimed.raw, next_raw, delay)
 
     def _bury_after_run(self, claimed: ClaimedJob, reason: Reason, error: BaseException) -> Outcome:
         """Bury a job whose attempt counts."""
+        self._ended(claimed)
         return self._buried(claimed, reason, error, claimed.job.attempts + 1)
 
     def _bury(self, claimed: ClaimedJob, reason: Reason, error: BaseException) -> Outcome:
         """Bury a job that did not run: its attempts stay as they were."""
         return self._buried(claimed, reason, error, claimed.job.attempts)
 
+    def _ended(self, claimed: ClaimedJob) -> int:
+        """Return the time, which is that of the run's end where there was a run."""
+        now = self.now_ms()
+        if claimed.started_at is not None:
+            claimed.ended_at = now
+        return now
+
     def _buried(
         self, claimed: ClaimedJob, reason: Reason, error: BaseException, attempts: int
     ) -> Outcome:
-        info = _info(error)
-        _log_burial(claimed, reason, info)
+        info, kind = _info(error), _kind(claimed, error)
+        log.error(
+            "%s is buried: %s (%s). Its bytes are in the dead list; 'worker dead retry' runs it "
+            "again.%s",
+            claimed,
+            reason,
+            _said(kind, error),
+            self._in_full(info),
+            extra=claimed.about("job_buried", f"{reason} {kind}"),
+        )
         self._report(claimed, error, "buried")
         result = self._failure_result(claimed, info, attempts)
         return bury(claimed.raw, self._burial(reason, info, attempts), result)
@@ -267,6 +301,12 @@ class Outcomes:
     def _policy_of(self, claimed: ClaimedJob) -> Policy:
         return claimed.view.policy if claimed.view else self.defaults.policy
 
+    def _in_full(self, error: ErrorInfo) -> str:
+        """Return the lines that WORKER_LOG_ERRORS=full adds, which may quote values."""
+        if not self.defaults.log_errors_in_full:
+            return ""
+        return f"\n{(error.traceback or f'{error.type}: {error.message}').rstrip()}"
+
 
 def _info(error: BaseException) -> ErrorInfo:
     """Return what results say of an error. One that was never raised has no traceback."""
@@ -281,10 +321,26 @@ def _crashed(crashes: int) -> Crashed:
     )
 
 
-def _log_burial(claimed: ClaimedJob, reason: Reason, error: ErrorInfo) -> None:
-    log.error(
-        "%s is buried: %s (%s). Its bytes are in the dead list; 'worker dead retry' runs it again.",
-        claimed,
-        reason,
-        error.type,
-    )
+def _kind(claimed: ClaimedJob, error: BaseException) -> str:
+    """Return the class of an error and where in the user's code it was raised."""
+    if isinstance(error, Timeout):
+        place = error.__cause__ and place_of(error.__cause__, _package(claimed))
+        return f"Timeout at {place}" if place else "Timeout"
+    return raised(error, _package(claimed))
+
+
+# What the worker finds wrong itself, in words that quote no value.
+_WITHOUT_VALUES = (UnknownHandler, ConfigMissing, ResultTooLarge, Timeout)
+
+
+def _said(kind: str, error: BaseException) -> str:
+    """Return what the log says of an error of this kind: its message only where it is ours."""
+    is_ours = error.__traceback__ is None and isinstance(error, _WITHOUT_VALUES)
+    return f"{kind}: {error}" if is_ours else kind
+
+
+def _package(claimed: ClaimedJob) -> str:
+    """Return the top-level package that has the job's handler; "" where it has none."""
+    handler = getattr(claimed, "handler", None)
+    module: str | None = handler and getattr(handler.function, "__module__", None)
+    return (module or "").partition(".")[0]

@@ -5,6 +5,7 @@ what it learned, and returns None to let it go on, or the outcome that ends it t
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from weakref import ref
 
 from worker.errors import Malformed
 from worker.execution.bound_handler import BoundHandler
@@ -13,9 +14,12 @@ from worker.execution.config_step import ConfigStep
 from worker.execution.explanations import explain
 from worker.execution.handler_step import HandlerStep
 from worker.execution.hooks import Hooks
+from worker.execution.log_source import log_source
 from worker.execution.outcomes import Outcomes
 from worker.jobs.job import decode
 from worker.jobs.outcome import Outcome
+
+_set_log_source = log_source.set  # looked up once: every job passes here
 
 
 class Pipeline:
@@ -69,7 +73,7 @@ class Pipeline:
         try:
             claimed.job = decode(claimed.raw, claimed.keys, self._max_job_bytes)
         except Malformed as error:
-            return self._outcomes.malformed(claimed.raw, error)
+            return self._outcomes.malformed(claimed, error)
         return None
 
     def _check_expiry(self, claimed: ClaimedJob) -> Outcome | None:
@@ -97,6 +101,7 @@ class Pipeline:
     def _take_payload(self, claimed: ClaimedJob) -> Outcome | None:
         job, handler, view = claimed.job, claimed.handler, claimed.view
         assert view is not None  # noqa: S101 - its config was checked
+        _set_log_source(ref(claimed))  # what the user's code logs from here on names the job
         payload = job.payload
         if handler.validate_payload is not None:
             try:

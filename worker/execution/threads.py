@@ -9,6 +9,7 @@ from typing import Any
 
 from anyio import CapacityLimiter, to_thread
 
+from worker.execution.log_source import LogSource
 from worker.runtime.forks import end_child
 
 log: logging.Logger = logging.getLogger("worker")
@@ -23,9 +24,9 @@ class HandlerThreads:
         self._limit = limit
         self._limiter: CapacityLimiter | None = None
         self._lock = Lock()
-        self.left_behind: set[object] = set()
+        self.left_behind: set[LogSource] = set()
 
-    async def run(self, owner: object, call: Callable[[], Any]) -> Any:
+    async def run(self, owner: LogSource, call: Callable[[], Any]) -> Any:
         """Run `call` in a thread and return its value. When cancelled, abandon the thread.
 
         Log lines name the `owner`.
@@ -74,12 +75,15 @@ class HandlerThreads:
         finally:
             del value  # a frame that refers to its own exception is freed only by the collector
 
-    def _log_left_behind(self, owner: object) -> None:
+    def _log_left_behind(self, owner: LogSource) -> None:
+        count = len(self.left_behind)
         log.warning(
             "%s: its thread can't be stopped and goes on; what it returns is discarded. "
             "Threads left behind: %d. Give blocking calls timeouts of their own.",
             owner,
-            len(self.left_behind),
+            count,
+            # Lines with another count are not alike: the number that grows is what matters.
+            extra={**owner.log_fields(), "event": "thread_left_behind", "cause": str(count)},
         )
 
 

@@ -1,12 +1,14 @@
 """What went wrong with a job, as it is stored: text of a bounded length that has UTF-8."""
 
 import traceback
+from typing import Any
 
 from worker.jobs.result import ErrorInfo
 
 MAX_TYPE_CHARS = 200
 MAX_MESSAGE_CHARS = 2_000
 MAX_TRACEBACK_CHARS = 10_000
+MAX_LAST_MESSAGE_CHARS = 300  # of the copy that a job carries to its retry
 _FRAMES = 20  # of a traceback, the innermost
 
 
@@ -28,6 +30,15 @@ def describe(error: BaseException) -> ErrorInfo:
         _head(message_of(error), MAX_MESSAGE_CHARS),
         _tail("".join(lines), MAX_TRACEBACK_CHARS),
     )
+
+
+def last_error(error: ErrorInfo, at: int) -> dict[str, Any]:
+    """Return what a job that waits for its retry says of the attempt that failed at `at` (ms)."""
+    return {
+        "type": error.type,
+        "message": _head(error.message, MAX_LAST_MESSAGE_CHARS),
+        "at": at,
+    }
 
 
 def message_of(error: BaseException) -> str:

@@ -112,10 +112,36 @@ _MOST_GROWTH = 5  # times as many bytes: 1e9, becomes 1000000000.0,
 
 def continued(raw: bytes, **changes: int) -> bytes:
     """Return the job after a failed attempt or a crash, with the fields that we do not know."""
+    return _changed(raw, {}, changes)
+
+
+def retried(raw: bytes, attempts: int, last_error: dict[str, Any], max_bytes: int) -> bytes:
+    """Return the job after a failed attempt, with what went wrong.
+
+    The error is left out of a job that it would make larger than `max_bytes`: nothing but the
+    counts may do that, or the job could be refused once an operator runs it again.
+    """
+    after = _changed(raw, {"last_error": last_error}, {"attempts": attempts})
+    if len(after) <= max_bytes:
+        return after
+    return _changed(raw, {"last_error": None}, {"attempts": attempts})
+
+
+def redriven(raw: bytes) -> bytes:
+    """Return a job of the dead list as it begins again: with all its attempts, and no error."""
+    return _changed(raw, {"last_error": None}, {"attempts": 0, "crashes": 0})
+
+
+def _changed(raw: bytes, notes: dict[str, Any], counts: dict[str, int]) -> bytes:
+    """Return the job with these fields; a note that is None is left out.
+
+    The counts come last, where `_has_grown` of this and of every older worker looks for them.
+    """
     fields = from_json(raw.removeprefix(BOM))
-    for name in changes:
+    for name in (*notes, *counts):
         fields.pop(name, None)
-    return to_json({**fields, **changes})
+    written = {name: note for name, note in notes.items() if note is not None}
+    return to_json({**fields, **written, **counts})
 
 
 def _has_grown(raw: bytes, max_bytes: int) -> bool:

@@ -70,12 +70,14 @@ class Doubt:
                 "handler is cancelled.",
                 _count(undecided),
                 self._queue.name,
+                extra=undecided[0].about("job_lost"),
             )
         if unseen:
             log.warning(
                 "%s: claimed on %r by a call whose reply was lost; runs now.",
                 _count(unseen),
                 self._queue.name,
+                extra=unseen[0].about("job_found"),
             )
         self._raised = self._lease_ended = False
         self._refused = 0
@@ -108,6 +110,7 @@ class Doubt:
                 "%s: outcome discarded, this worker no longer owns the job: it was recorded or "
                 "given back before. Nothing needs to be done.",
                 _count(jobs),
+                extra=jobs[0].about("outcome_discarded"),
             )
 
     def complained(self, complaints: Mapping[ClaimedJob, str]) -> None:
@@ -117,6 +120,7 @@ class Doubt:
             "itself is recorded. Look at the type of that list and at the ACL.",
             _count(list(complaints)),
             next(iter(complaints.values())),
+            extra=next(iter(complaints)).about("reply_refused"),
         )
 
     def _log_lost_lease(self, jobs: int, cancelled: int) -> None:
@@ -130,6 +134,7 @@ class Doubt:
             max(0.0, ended),
             jobs,
             cancelled,
+            extra={"event": "lease_lost", "queue": self._queue.name},
         )
         self._parts.hooks.event("lease_lost", queue=self._queue.name, jobs=jobs)
 

@@ -48,6 +48,7 @@ async def drain(
     """Do steps 1 to 6. `grace_period` is in seconds; `force` is set by a second signal."""
     parts.slots.close()
     returned = _give_back_waiting(loops, parts)
+    _log_stopping(len(parts.tasks.running), grace_period)
     with anyio.move_on_after(grace_period):
         await _until(lambda: force.is_set() or not parts.tasks.running)
     returned += await _cancel_running(parts)
@@ -65,6 +66,20 @@ def _give_back_waiting(loops: list[ExchangeLoop], parts: Parts) -> int:
             parts.tasks.stop(claimed, StopReason.RETURNED)
             count += 1
     return count
+
+
+def _log_stopping(running: int, grace_period: float) -> None:
+    if not running:
+        log.info("Stopping: nothing more is claimed. No job runs.", extra={"event": "stopping"})
+        return
+    log.info(
+        "Stopping: nothing more is claimed. Running jobs: %d; they have %g s to end "
+        "(WORKER_GRACE_PERIOD). What runs longer is cancelled and goes back to the queue. A second "
+        "signal does that at once.",
+        running,
+        grace_period,
+        extra={"event": "stopping"},
+    )
 
 
 async def _cancel_running(parts: Parts) -> int:
@@ -92,6 +107,7 @@ async def _deregister_all(loops: list[ExchangeLoop], parts: Parts, deadline: flo
         "The lease could not be handed in: Redis does not answer. Another worker recovers what "
         "this one holds once its lease has ended, in %g s at most.",
         parts.lease,
+        extra={"event": "lease_kept"},
     )
     return False
 

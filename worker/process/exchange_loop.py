@@ -40,12 +40,14 @@ class ExchangeLoop:
         self._tasks = parts.tasks
         self._config_pace = parts.config_pace
         self._outage = parts.outage
+        self._tally = parts.tally
         self._recorded_hooks = parts.hooks.recorded
         self._batch_size = BatchSize(parts.slots.capacity)
         self._slot_user = SlotUser(self.wake)
         self._reading = False
+        self._read_wanted = asyncio.Event()
+        self._read_seconds: float = BLOCK
         self._in_turn = False
-        self._group: TaskGroup | None = None
 
     def wake(self) -> None:
         """Take a turn: something has changed."""
@@ -57,8 +59,8 @@ class ExchangeLoop:
         return not (self.held.unsent or self._reading or self._in_turn)
 
     async def run(self, group: TaskGroup) -> None:
-        """Take turns until cancelled. Blocking reads run in `group`."""
-        self._group = group
+        """Take turns until cancelled. Blocking reads have a task of their own in `group`."""
+        group.start_soon(self._keep_reading)
         fresh: list[ClaimedJob] = []  # claimed by the last turn, started once the next is written
         self.wake()
         while True:
@@ -146,6 +148,7 @@ class ExchangeLoop:
             self.doubt.refused([sent[index] for index in reply.refused], lease_live=reply.live)
         if reply.complaints:
             self.doubt.complained({sent[at]: text for at, text in reply.complaints.items()})
+        self._tally.recorded(sent, reply.refused)
         if self._recorded_hooks:
             refused = set(reply.refused)
             for index, claimed in enumerate(sent):
@@ -168,18 +171,27 @@ class ExchangeLoop:
         self.has_seen_queue_empty = True
         due = BLOCK if next_due_ms < 0 else next_due_ms / 1000
         block = max(0.005, min(BLOCK, due))
-        if self._slots.has_spare and self._group is not None:
-            self._reading = True
-            self._group.start_soon(self._read, block)
+        if self._slots.has_spare:
+            self._reading, self._read_seconds = True, block
+            self._read_wanted.set()
         else:  # other queues need the slot: look again instead of holding it
             self._wake_after(block)
 
-    async def _read(self, block: float) -> None:
-        """Wait for one job. Never cancelled: Redis may have moved the job already."""
+    async def _keep_reading(self) -> None:
+        """Read whenever a turn asks for it. One task for all reads: a new one for each would
+        delay each job of an idle worker by a tenth of its way.
+        """
+        while True:
+            await self._read_wanted.wait()
+            self._read_wanted.clear()
+            await self._read()
+
+    async def _read(self) -> None:
+        """Wait for one job. Never cancelled before the drain has ended: Redis may have moved it."""
         jobs: list[bytes] = []
         with self._slots.take(1) as taken:
             try:
-                job = await self.queue.wait(block)
+                job = await self.queue.wait(self._read_seconds)
             except BROKER_DOWN:
                 self.doubt.raised()  # Redis may have moved a job all the same
             else:

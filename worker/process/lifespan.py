@@ -17,6 +17,7 @@ from worker.app import App
 from worker.errors import StartupError
 from worker.execution.job_tasks import CLEANUP_SECONDS
 from worker.runtime.block_guard import BlockGuard
+from worker.runtime.log_lines import enable_own_loggers
 
 log: logging.Logger = logging.getLogger("worker")
 
@@ -76,6 +77,7 @@ class AppLifespan:
             "The app's lifespan %s. Nothing was claimed; the worker ends.",
             what,
             exc_info=self._error,
+            extra={"event": "lifespan_failed"},
         )
         return StartupError(f"the app's lifespan {what}")
 
@@ -104,6 +106,7 @@ class AppLifespan:
             "The app's lifespan %s. No job is held; the exit code is 1.",
             problem,
             exc_info=self._error,
+            extra={"event": "lifespan_failed"},
         )
         return False
 
@@ -114,11 +117,13 @@ class AppLifespan:
         try:
             async with self._app.lifespan(self._app) as self.state:
                 self._has_entered = True
+                enable_own_loggers()  # it may have configured logging
                 self._changed.set()
                 await self._leave.wait()
         except BaseException as error:  # noqa: BLE001 - sys.exit() too would end the loop under us
             self._error = error
         finally:
+            enable_own_loggers()
             self._changed.set()
             if self._has_entered and not self._leave.is_set():
                 self._on_end()

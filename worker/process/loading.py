@@ -4,7 +4,6 @@ import importlib
 import os
 import re
 import sys
-import sysconfig
 from collections.abc import Iterator
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
@@ -18,6 +17,7 @@ from worker.errors import AppError
 from worker.jobs.failure import message_of
 from worker.runtime.search_path import add_folder
 from worker.runtime.signals import Ended
+from worker.runtime.user_code import is_users, users_traceback
 
 _FORM = "must have the form MODULE:APP, such as tasks:app"
 # What the program imports later, and with it all that it depends on.
@@ -93,7 +93,8 @@ def _imported(name: str, folder: str) -> ModuleType:
             raise AppError(f"there is no module {name!r} in {folder} or the environment") from error
         raise AppError(
             f"importing {name!r} failed: {_described(error)}{_place(error, folder)}"
-            f"{_hint(error, folder)}"
+            f"{_hint(error, folder)}",
+            traceback=users_traceback(error),
         ) from error
 
 
@@ -136,9 +137,7 @@ def _place(error: BaseException, folder: str) -> str:
     """Return where in the user's code it happened; "" where the message says so already."""
     if isinstance(error, SyntaxError):
         return ""
-    places = [
-        (file, line) for file, line in _lines(error) if not file.startswith((*_not_users(), "<"))
-    ]
+    places = [(file, line) for file, line in _lines(error) if is_users(file)]
     if not places:
         return ""
     file, line = places[-1]
@@ -148,12 +147,6 @@ def _place(error: BaseException, folder: str) -> str:
 def _lines(error: BaseException) -> Iterator[tuple[str, int]]:
     for frame, line in walk_tb(error.__traceback__):
         yield frame.f_code.co_filename, line
-
-
-def _not_users() -> list[str]:
-    paths = sysconfig.get_paths()
-    ours = Path(__file__).parent.parent
-    return [f"{folder}/" for folder in {*map(paths.get, ("stdlib", "purelib", "platlib")), ours}]
 
 
 def _hint(error: BaseException, folder: str) -> str:
@@ -181,7 +174,9 @@ def _looked_up(module: ModuleType, attribute: str, target: str) -> App:
         for part in attribute.split("."):
             found = getattr(found, part, None)
     except Exception as error:
-        raise AppError(f"looking up {target!r} failed: {_described(error)}") from error
+        raise AppError(
+            f"looking up {target!r} failed: {_described(error)}", traceback=users_traceback(error)
+        ) from error
     if isinstance(found, App):
         return found
     others = [name for name, value in vars(module).items() if isinstance(value, App)]

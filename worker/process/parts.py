@@ -9,6 +9,7 @@ from worker.execution.job_tasks import JobTasks
 from worker.execution.outcomes import Outcomes
 from worker.process.slots import Slots
 from worker.process.suspects import Suspects
+from worker.process.tally import Tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,3 +25,4 @@ class Parts:
     config_pace: ConfigPace
     outage: RedisOutage
     hooks: Hooks
+    tally: Tally

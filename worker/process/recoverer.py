@@ -74,6 +74,7 @@ class Recoverer:
                 worker_id,
                 count,
                 queue.name,
+                extra={"event": "worker_recovered", "queue": queue.name},
             )
             self._parts.hooks.event(
                 "worker_recovered", queue=queue.name, worker=worker_id, jobs=count
@@ -89,4 +90,5 @@ class Recoverer:
         # A job that was alone in the dead worker's list: Redis has buried one of op `last`.
         if len(taken) == 1 and reply.held == 0 and outcomes[taken[0]].op == "last":
             self._parts.outcomes.buried_after_crash(outcomes[taken[0]].raw, queue.keys)
+            self._parts.tally.buried_after_crash()
         return len(taken)

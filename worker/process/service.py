@@ -12,7 +12,6 @@ from typing import Any
 import anyio
 
 from worker.app import App
-from worker.broker.errors import BROKER_DOWN
 from worker.broker.outage import RedisOutage
 from worker.broker.queue import Queue
 from worker.connections import Connections, open_connections
@@ -22,31 +21,35 @@ from worker.execution.config_pace import ConfigPace
 from worker.execution.config_step import ConfigStep
 from worker.execution.defaults import JobDefaults
 from worker.execution.error_reports import ErrorReports
-from worker.execution.handler_step import HandlerStep
+from worker.execution.handler_step import HandlerStep, forks_contained
 from worker.execution.hooks import Hooks
 from worker.execution.job_tasks import JobTasks
+from worker.execution.log_source import current_fields
 from worker.execution.middleware import around
 from worker.execution.outcomes import Outcomes
 from worker.execution.pipeline import Pipeline
 from worker.execution.threads import HandlerThreads
 from worker.execution.time_limits import TimeLimits
 from worker.jobs.clock import RedisClock
+from worker.process.burst import Burst
 from worker.process.drain import drain
 from worker.process.exchange_loop import ExchangeLoop
 from worker.process.heartbeat import Heartbeat
 from worker.process.lifespan import AppLifespan
+from worker.process.minute import MinuteLine
 from worker.process.parts import Parts
 from worker.process.readiness import wait_until_ready
 from worker.process.recoverer import Recoverer
 from worker.process.slots import Slots
 from worker.process.suspects import Suspects
+from worker.process.tally import Tally
+from worker.runtime.alike_lines import counting_alike
+from worker.runtime.log_lines import enable_own_loggers, records_have
 from worker.runtime.signals import signals_passed_to
 from worker.runtime.watchdog import Watchdog
 from worker.settings import Settings
 
 log: logging.Logger = logging.getLogger("worker")
-
-_LOOK_WHETHER_EMPTY = 0.1  # seconds between two looks of a burst
 
 
 @dataclass(frozen=True)
@@ -95,8 +98,13 @@ class Service:
 
     async def run(self) -> Exit:
         """Work until stopped. Raise StartupError."""
-        with self._signals_handled():
+        enable_own_loggers()  # the app may have configured logging as it was imported
+        with self._signals_handled(), forks_contained(), records_have(self._log_fields):
             return await self._run()
+
+    def _log_fields(self) -> dict[str, Any]:
+        """What every log record of this process says: the worker, and in a handler its job."""
+        return {**current_fields(), "worker": self.worker_id}
 
     async def _run(self) -> Exit:
         settings = self._settings
@@ -113,7 +121,9 @@ class Service:
                 raise
             ended = Exit(0, stuck=False)
             try:
-                if not self._stop.is_set():
+                if self._stop.is_set():
+                    log.info("Stopped before a job was claimed.", extra={"event": "stopped"})
+                else:
                     ended = await self._serve(connections, lifespan.state)
             finally:
                 with anyio.CancelScope(shield=True):
@@ -127,19 +137,21 @@ class Service:
             ExchangeLoop(Queue(connections.broker, name, self.worker_id, self._clock), parts)
             for name in self._settings.queue
         ]
-        with Watchdog(self._job_of, lease=self._settings.lease):
-            ended = await self._work(parts)
+        with Watchdog(self._job_of, lease=self._settings.lease), counting_alike() as alike:
+            ended = await self._work(parts, MinuteLine(self._loops, parts.tally, alike))
             return Exit(ended.code, stuck=not await reports.ended() or ended.stuck)
 
     def stop(self) -> None:
         """Drain and end; called again, end at once."""
         self._stops += 1
         if self._stops == 1:
-            log.info("Stopping: nothing more is claimed, running jobs get their grace period.")
             self._stop.set()
             self._starting.cancel()
         else:
-            log.warning("Stopping at once: running jobs are cancelled and given back.")
+            log.warning(
+                "Stopping at once: running jobs are cancelled and given back.",
+                extra={"event": "stopping_at_once"},
+            )
             self._force.set()
 
     # -- wiring --------------------------------------------------------------------------------
@@ -161,6 +173,7 @@ class Service:
             settings.max_job_bytes,
             settings.max_result_bytes,
             settings.max_crashes,
+            log_errors_in_full=settings.log_errors == "full",
         )
         # With one crash allowed every job is a suspect, and runs alone.
         slots = Slots(1 if settings.max_crashes == 1 else settings.concurrency)
@@ -186,7 +199,13 @@ class Service:
             config_pace=pace,
             outage=RedisOutage(hooks.event),
             hooks=hooks,
+            tally=Tally(),
         )
+
+    @property
+    def held(self) -> int:
+        """How many jobs it holds, those included whose outcome Redis has not yet confirmed."""
+        return sum(len(loop.held) for loop in self._loops)
 
     def _is_certain(self) -> bool:
         return not any(loop.doubt for loop in self._loops)
@@ -202,8 +221,8 @@ class Service:
 
     # -- working -------------------------------------------------------------------------------
 
-    async def _work(self, parts: Parts) -> Exit:
-        settings, loops = self._settings, self._loops
+    async def _work(self, parts: Parts, minute: MinuteLine) -> Exit:
+        settings, loops, began = self._settings, self._loops, anyio.current_time()
         heartbeat = Heartbeat(loops, parts.outage, lease=settings.lease, every=settings.heartbeat)
         recoverer = Recoverer(loops, parts, every=settings.heartbeat)
         async with anyio.create_task_group() as group:
@@ -211,8 +230,9 @@ class Service:
                 group.start_soon(loop.run, group)
             group.start_soon(heartbeat.run)
             group.start_soon(recoverer.run)
+            group.start_soon(minute.run)
             if self._burst:
-                group.start_soon(self._stop_when_empty, parts)
+                group.start_soon(Burst(loops, parts.slots).run, self._stop.set)
             self._log_started()
             try:
                 await self._stop.wait()
@@ -221,7 +241,14 @@ class Service:
                     self.hooks.event("stopping", worker=self.worker_id)
                     drained = await drain(loops, parts, settings.grace_period, self._force)
                 group.cancel_scope.cancel()
-        log.info("Worker %s has stopped; %d jobs went back.", self.worker_id, drained.returned)
+        log.info(
+            "Worker %s has stopped; %d jobs went back. In %.1f s it did: %s.",
+            self.worker_id,
+            drained.returned,
+            anyio.current_time() - began,
+            minute.total(),
+            extra={"event": "stopped"},
+        )
         stuck = bool(self._threads.left_behind or parts.tasks.uncancellable)
         return Exit(1 if self._force.is_set() or not drained.all_written else 0, stuck)
 
@@ -232,28 +259,9 @@ class Service:
             ", ".join(self._settings.queue),
             self._settings.concurrency,
             ", ".join(sorted(self._handlers)),
+            extra={"event": "started"},
         )
         self.hooks.event("started", worker=self.worker_id, queues=self._settings.queue)
-
-    # -- when to stop --------------------------------------------------------------------------
-
-    async def is_finished(self, parts: Parts) -> bool:
-        """Whether nothing is pending, active or scheduled, here or anywhere."""
-        if parts.slots.used > len(self._loops):  # each loop may hold one for its blocking read
-            return False
-        if any(len(loop.held) or not loop.has_seen_queue_empty for loop in self._loops):
-            return False
-        return all([await loop.queue.is_finished() for loop in self._loops])
-
-    async def _stop_when_empty(self, parts: Parts) -> None:
-        while True:
-            await anyio.sleep(_LOOK_WHETHER_EMPTY)
-            try:
-                if await self.is_finished(parts):
-                    self._stop.set()
-                    return
-            except BROKER_DOWN as error:
-                log.debug("Whether the queue is empty can't be seen: %s; it is tried again.", error)
 
     def _signals_handled(self) -> AbstractContextManager[None]:
         """SIGTERM, Ctrl-C and SIGHUP drain, also one that arrived while the process started."""

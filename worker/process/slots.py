@@ -5,19 +5,29 @@ share the slots. A loop that finds none free is remembered, and one slot is kept
 queue with a backlog does not starve the others.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from typing import Self
 
 
 class Taken:
-    """Slots taken for a claim. What is not kept is given back at the end of the claim."""
+    """Slots taken for a claim. What is not kept is given back at the end of the claim.
 
-    def __init__(self, count: int) -> None:
+    A class and no generator: it is entered twice for each job of an idle worker.
+    """
+
+    def __init__(self, count: int, give_back: Callable[[int], None]) -> None:
         self.count: int = count
+        self._give_back = give_back
 
     def keep(self, count: int) -> None:
         """So many of the slots now belong to claimed jobs."""
         self.count -= count
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._give_back(self.count)
 
 
 class SlotUser:
@@ -73,15 +83,10 @@ class Slots:
 
     # -- taking and giving back ----------------------------------------------------------------
 
-    @contextmanager
-    def take(self, count: int) -> Iterator[Taken]:
+    def take(self, count: int) -> Taken:
         """Take slots for a claim; `keep` those that claimed jobs fill."""
         self.used += count
-        taken = Taken(count)
-        try:
-            yield taken
-        finally:
-            self.give_back(taken.count)
+        return Taken(count, self.give_back)
 
     def fill(self, count: int) -> None:
         """Take slots for jobs that are already claimed, whether free or not."""

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 import anyio
 from anyio.abc import Process
@@ -86,9 +87,20 @@ class Supervisor:
 
     def stop(self) -> None:
         """Let the children drain. Called again, let them end at once."""
+        if not self._stopping.is_set():
+            log.info(
+                "Stopping: every worker process drains (running: %d). A second signal ends them at "
+                "once.",
+                len(self._children),
+                extra={"event": "stopping"},
+            )
+        self._stop_children()
+
+    def _stop_children(self) -> None:
         self._stopping.set()
         for child in self._children:
-            child.terminate()
+            with suppress(ProcessLookupError):  # it has just ended by itself
+                child.terminate()
 
     async def _keep(self, number: int) -> None:
         """Keep one child running until it ends for good."""
@@ -104,7 +116,7 @@ class Supervisor:
                 return
             if code == 1 and time.monotonic() - self._started < self._startup:
                 self._code = 1
-                self.stop()
+                self._stop_children()
                 return
             failures = 1 if time.monotonic() - started > _PROVEN else failures + 1
             pause = _RESTART.equal_jitter(failures)
@@ -114,6 +126,7 @@ class Supervisor:
                 number,
                 code,
                 pause,
+                extra={"event": "process_ended"},
             )
             with anyio.move_on_after(pause):
                 await self._stopping.wait()
@@ -130,9 +143,16 @@ class Supervisor:
                 start_new_session=True,
             )
         self._children.add(child)
-        log.info("Worker process %d of %d: pid %d.", number, self._count, child.pid)
+        log.info(
+            "Worker process %d of %d: pid %d.",
+            number,
+            self._count,
+            child.pid,
+            extra={"event": "process_started"},
+        )
         if self._stopping.is_set():
-            child.terminate()
+            with suppress(ProcessLookupError):
+                child.terminate()
         try:
             return await child.wait()
         finally:

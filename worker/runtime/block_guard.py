@@ -53,6 +53,7 @@ class BlockGuard:
             "it holds no job. Give blocking calls timeouts of their own. It blocks here:\n%s",
             self._what,
             "".join(traceback.format_stack(frame)),
+            extra={"event": "loop_blocked"},
         )
         logging.shutdown()
         os._exit(1)

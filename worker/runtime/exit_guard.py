@@ -45,6 +45,7 @@ class ExitGuard:
             "All jobs are given back. Let handlers end what they start.",
             self._code,
             ", ".join(self._left()) or "an async generator, or a function of atexit",
+            extra={"event": "exit_forced"},
         )
         _flush(logging.shutdown)
         _flush(sys.stdout.flush)

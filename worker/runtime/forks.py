@@ -11,12 +11,16 @@ import asyncio
 import multiprocessing.util
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import CodeType, FrameType
 from typing import Any
 
 
 class _State:
     boundaries: frozenset[CodeType] = frozenset()
+    contexts = 0  # that are open
+    is_registered = False
     in_loop = False  # whether the thread that forks runs an event loop
 
 
@@ -26,14 +30,23 @@ class Child:
     is_here = False
 
 
-def contain_forks(boundaries: frozenset[CodeType]) -> None:
-    """From now on a forked child ends when a coroutine is left whose code is one of `boundaries`.
+@contextmanager
+def contained_forks(boundaries: frozenset[CodeType]) -> Iterator[None]:
+    """A context in which a forked child ends when a coroutine is left whose code is one of
+    `boundaries`.
 
-    Handlers that return are ended by `end_child`, which their caller has to call.
+    Handlers that return are ended by `end_child`, which their caller has to call. A child that is
+    forked after the context, by a user's test for example, goes its own way.
     """
-    if not _State.boundaries:
+    if not _State.is_registered:
         os.register_at_fork(before=_before, after_in_child=_in_child)
+        _State.is_registered = True
     _State.boundaries = boundaries
+    _State.contexts += 1
+    try:
+        yield
+    finally:
+        _State.contexts -= 1
 
 
 def end_child() -> None:
@@ -47,6 +60,8 @@ def _before() -> None:
 
 
 def _in_child() -> None:
+    if not _State.contexts:
+        return
     Child.is_here = True
     if _State.in_loop:
         # A profile function sees frames return and yield, also those that were there before. It

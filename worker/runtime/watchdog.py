@@ -81,4 +81,5 @@ class Watchdog:
             blocked,
             consequence,
             stack,
+            extra={"event": "loop_blocked"},
         )
