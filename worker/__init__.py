@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from worker.settings import Settings
     from worker.sync_client import SyncClient
 
+__version__ = "0.1.0"
+
 __all__ = [
     "App",
     "AppError",

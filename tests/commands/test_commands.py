@@ -1,19 +1,17 @@
 """What holds for every command: quick help, one line for what goes wrong, output on a terminal."""
 
-import fcntl
-import os
-import pty
+import json
 import re
-import struct
 import subprocess
 import sys
-import termios
+from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import redis
 
-from tests.support.commands import Command
+from tests.support.commands import Command, on_terminal
 from tests.support.table import Table
 
 pytestmark = pytest.mark.once
@@ -41,32 +39,6 @@ def name(words: list[str]) -> str:
     return " ".join(words[:2])
 
 
-def on_terminal(environment: dict[str, str], *arguments: str, columns: int = 120) -> str:
-    """What the command shows on a terminal, without colours."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
-    # pytest-xdist sets COLUMNS, which would win over the terminal's own width.
-    environment = {k: v for k, v in environment.items() if k not in ("COLUMNS", "LINES")}
-    with subprocess.Popen(
-        [sys.executable, "-m", "worker", *arguments],
-        env={**environment, "TERM": "xterm"},
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-    ) as process:
-        os.close(theirs)
-        shown = b""
-        try:
-            while chunk := os.read(ours, 65536):
-                shown += chunk
-        except OSError:
-            pass  # how Linux says that the other end is closed
-        finally:
-            os.close(ours)
-    assert process.returncode == 0, shown
-    return re.sub(r"\x1b\[[0-9;]*m", "", shown.decode()).replace("\r\n", "\n")
-
-
 # -- help ------------------------------------------------------------------------------------------
 
 _PROBE = """
@@ -78,6 +50,55 @@ finally:
     heavy = ("anyio", "boto3", "pydantic", "redis", "rich")
     print([name for name in heavy if name in sys.modules])
 """
+
+
+@pytest.mark.parametrize("flag", ["--version", "-V"])
+def test_the_version_is_that_of_the_package(environment: dict[str, str], flag: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _PROBE, flag],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == f"worker {version('redis-dynamo-worker')}\n[]\n"
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("worker st", ["status"]),
+        ("worker con", ["config"]),
+        ("worker dead ", ["list", "retry", "drop"]),
+        ("worker status --j", ["--json"]),
+        ("worker run --conc", ["--concurrency"]),
+    ],
+)
+def test_a_shell_completes_commands_and_options(
+    environment: dict[str, str], typed: str, offered: list[str]
+) -> None:
+    """By the script that --show-completion prints: bash calls its function for a TAB."""
+    words = typed + "''" if typed.endswith(" ") else typed
+    script = f"""
+    mkdir bin
+    printf '#!/bin/sh\nexec {sys.executable} -P -m worker "$@"' > bin/worker
+    chmod +x bin/worker; PATH="$PWD/bin:$PATH"
+    source <(worker --show-completion bash)
+    complete -p worker
+    COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
+    _worker_completion worker
+    printf '%s\n' "${{COMPREPLY[@]}}"
+    """
+    with TemporaryDirectory() as folder:
+        done = subprocess.run(
+            ["bash", "-c", script],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    assert done.stdout.splitlines()[1:] == offered
 
 
 @pytest.mark.parametrize(
@@ -189,6 +210,33 @@ def test_the_dead_list_on_a_terminal(environment: dict[str, str], r: redis.Redis
     assert lines[-1] == "jobs: 62 dead (50 shown; see --limit)"
     assert "job-12" in shown
     assert "job-11 " not in shown
+
+
+def test_a_result_on_a_terminal(environment: dict[str, str], r: redis.Redis) -> None:
+    fields = {
+        "id": "cat",
+        "handler": "h",
+        "status": "failed",
+        "result": None,
+        "error": {"type": "ValueError", "message": "no\x1b[2J", "traceback": "a\n  b\x1b"},
+        "attempts": 2,
+        "config": None,
+        "worker": "w",
+        "enqueued_at": 1.7e12,
+        "started_at": None,
+        "finished_at": 1.7e12,
+    }
+    r.set("{jobs}:result:cat", json.dumps(fields))
+    text = on_terminal(environment, "result", "cat", code=1)
+    shown = {line[:11].strip(): line[13:] for line in text.splitlines()}
+    assert (shown["Id"], shown["Status"], shown["Attempts"]) == ("cat", "failed", "2")
+    assert shown["Error"] == r"ValueError: no\x1b[2J"
+    assert text.endswith("\n\na\n  b\\x1b\n")
+    assert "Result" not in shown
+    assert json.loads(on_terminal(environment, "result", "cat", "-j", code=1)) == fields
+    assert re.fullmatch(r"2023-11-1\d \d\d:\d\d:\d\d", shown["Finished at"])
+    r.set("{jobs}:result:cat", json.dumps({**fields, "status": "succeeded", "error": None}))
+    assert re.search(r"^Result +null$", on_terminal(environment, "result", "cat"), re.MULTILINE)
 
 
 def test_an_empty_dead_list_on_a_terminal(environment: dict[str, str]) -> None:

@@ -252,3 +252,16 @@ def test_either_ids_or_all_must_be_named(
     assert done.exit_code == 2
     assert "by their ids, or all of them by --all" in done.stderr
     assert r.llen("{jobs}:dead") == 1
+
+
+def test_what_was_done_as_json(command: Command, r: redis.Redis) -> None:
+    for job_id in "ab":
+        r.lpush(
+            "{jobs}:dead",
+            json.dumps({"job": json.dumps({"id": job_id, "handler": "h"}), "reason": "failed"}),
+        )
+    assert json.loads(command("dead", "retry", "a", "--json").stdout) == {
+        "queue": "jobs",
+        "put_back": 1,
+    }
+    assert json.loads(command("dead", "drop", "-a", "-j").stdout) == {"queue": "jobs", "dropped": 1}

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from tests.support.commands import Command
 from tests.support.worker_process import Shared
@@ -236,3 +237,10 @@ def test_push_refuses_a_delay_that_is_no_time(command: Command, seconds: str) ->
     done = command("push", "resize", "1", "--delay", seconds)
     assert done.exit_code == 2
     assert "--delay" in done.stderr
+
+
+def test_ids_as_json(command: Command, r: redis.Redis) -> None:
+    done = command("push", "h", "-l", "-j", "-q", "other", stdin="1\n2\n")
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    pushed = [json.loads(job)["id"] for job in reversed(r.lrange("other", 0, -1))]
+    assert lines == [{"id": job_id, "queue": "other"} for job_id in pushed]

@@ -5,7 +5,7 @@ import time
 
 import redis
 
-from tests.support.commands import Command
+from tests.support.commands import Command, on_terminal
 from tests.support.waiting import wait_until
 from tests.support.worker_process import StartWorker
 
@@ -64,20 +64,24 @@ def test_status_tells_of_every_queue_of_the_settings(command: Command) -> None:
     assert list(json.loads(command("status", "--json", queue="a,b").stdout)) == ["a", "b"]
 
 
-def test_status_for_people(command: Command, r: redis.Redis) -> None:
+def test_in_a_pipe_status_is_the_same_json(command: Command, r: redis.Redis) -> None:
     r.lpush("jobs", "1", "2")
-    r.zadd("{jobs}:workers", {"a-very-long-host-name." * 5: 1000, "[red]w[/red]\x1b[31m": 1})
-    done = command("status")
-    assert done.exit_code == 0
-    lines = [line.split() for line in done.stdout.splitlines()]
+    assert command("status").stdout == command("status", "-j").stdout
+    assert json.loads(command("status").stdout)["jobs"]["pending"] == 2
+
+
+def test_status_for_people(environment: dict[str, str], r: redis.Redis) -> None:
+    r.lpush("jobs", "1", "2")
+    r.zadd("{jobs}:workers", {"a-long-host-name." * 4: 1000, "[red]w[/red]\x1b[31m": 1})
+    lines = [line.split() for line in on_terminal(environment, "status").splitlines()]
     assert lines[0] == ["Queue", "Pending", "Active", "Scheduled", "Dead"]
     assert lines[1] == ["jobs", "2", "0", "0", "0"]
-    assert ["jobs", "a-very-long-host-name." * 5, "ended", "0"] in lines
+    assert ["jobs", "a-long-host-name." * 4, "ended", "0"] in lines
     assert ["jobs", r"[red]w[/red]\x1b[31m", "ended", "0"] in lines
 
 
-def test_status_says_when_no_worker_is_running(command: Command) -> None:
-    assert "No worker is running." in command("status").stdout
+def test_status_says_when_no_worker_is_running(environment: dict[str, str]) -> None:
+    assert "No worker is running." in on_terminal(environment, "status")
 
 
 def test_a_queue_name_that_cannot_be_one_is_refused(command: Command) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import redis
 
-from tests.commands.test_commands import on_terminal
+from tests.support.commands import on_terminal
 from tests.support.table import Table
 
 pytestmark = pytest.mark.once

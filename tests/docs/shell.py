@@ -16,6 +16,14 @@ import pytest
 from tests.docs.pages import Block, Page
 
 _LIMIT = 240  # seconds for all commands of a page
+# A reader runs this in a first shell, and pastes the line that it shows into the second, where all
+# else is typed.
+_IN_A_FIRST_SHELL = "uv run worker dev "
+_FIRST_SHELL = """
+{line} > first_shell 2>&1 &
+until grep -q '^  export ' first_shell; do sleep 0.1; done
+eval "$(grep '^  export ' first_shell)"
+"""
 # What a page promises of a command that fails: `worker result dog  # exit code 1`.
 _EXPECTED = re.compile(r"^(?P<command>.*?) +# exit code (?P<code>\d+)", re.MULTILINE)
 # Each block's output follows a line of its own; each command that fails is written to a file.
@@ -92,7 +100,11 @@ def missing(package: str) -> NoReturn:
 
 def _typed(block: Block, number: int, folder: Path, elsewhere: set[str]) -> str:
     if block.language == "sh":
-        return "\n".join(line for line in block.text.splitlines() if line not in elsewhere)
+        lines = [line for line in block.text.splitlines() if line not in elsewhere]
+        return "\n".join(
+            _FIRST_SHELL.format(line=line) if line.startswith(_IN_A_FIRST_SHELL) else line
+            for line in lines
+        )
     file = folder / (block.file or f"snippet_{number}.py")
     file.parent.mkdir(exist_ok=True)
     file.write_text(block.text)

@@ -1,6 +1,7 @@
 """Every page is run: its programs as files, its commands as a shell runs them."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -66,14 +67,23 @@ def test_commands_that_another_test_runs_are_on_a_page_and_that_test_exists(line
     assert (ROOT / ELSEWHERE[line]).exists()
 
 
-def test_readme(run: Run) -> None:
-    said = run("README.md")
-    first = results(said.by("worker config init"))
-    assert first["cat"]["result"] == {"resized": "https://example.com/cat.png", "width": 640}
-    assert first["dog"]["status"] == "failed"
-    assert "rejected" in said.by("worker dead list")
-    assert '"width":640' in said.by("redis-cli")
+def test_readme(tmp_path: Path) -> None:
+    """With nothing in the environment that leads to servers: `worker dev` brings them."""
+    need("redis-cli", "redis-tools")
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("WORKER_", "AWS_"))}
+    folder = tmp_path / "reader"
+    folder.mkdir()
+    said = run_page(page("README.md"), folder, reader_environment(kept, tmp_path), set(ELSEWHERE))
+    cat, dog = results(said.by("worker dead list")).values()
+    assert cat["result"] == {"resized": "https://example.com/cat.png", "width": 640}
+    assert (dog["status"], dog["result"]) == ("failed", None)
+    assert "rejected" in one_line(said.by("worker dead list"), '"reason"')
+    assert '"width":640' in one_line(said.by("redis-cli"), "owl.png")
     assert "succeeded {'resized': 'https://example.com/fox.png'" in said.by("uv run python push.py")
+    assert "problems: 0" in said.by("worker check")
+    first_shell = (folder / "first_shell").read_text()
+    assert "resizing https://example.com/cat.png to 640" in first_shell.splitlines()
+    assert ":6379" not in first_shell
 
 
 def test_commands(run: Run) -> None:

@@ -45,7 +45,8 @@ MAY_IMPORT: dict[str, set[str]] = {
 EVERYTHING = {*MAY_IMPORT}
 MAY_IMPORT |= {
     "demo": EVERYTHING,
-    "cli": {*EVERYTHING, "demo"},
+    "dev": {*EVERYTHING, "demo"},
+    "cli": {*EVERYTHING, "demo", "dev"},
     "testing": EVERYTHING,
     "__main__": {"cli", "runtime"},
     "__init__": EVERYTHING,  # for types only; at run time it imports a name when it is asked for

@@ -2,25 +2,21 @@
 nothing behind however it ends.
 """
 
-import os
-import pty
 import re
 import shutil
 import signal
 import subprocess
 import sys
-import threading
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.program import Program
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parent.parent.parent
-MARK = "DEMO_UNDER_TEST"
 COMMAND = [sys.executable, "-m", "worker", "demo"]
 
 pytestmark = [
@@ -31,75 +27,12 @@ pytestmark = [
 ]
 
 
-class Demo:
-    """A running demo. Its processes are known by its session, or a mark in their environment: the
-    workers have sessions of their own, and Valkey writes its title over its environment.
-    """
-
-    def __init__(
-        self,
-        *flags: str,
-        folder: Path,
-        terminal: bool = False,
-        cwd: Path = ROOT,
-        safe: bool = False,
-    ) -> None:
-        self.mark = uuid.uuid4().hex
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("WORKER_", "AWS_"))}
-        given = {MARK: self.mark, "TERM": "xterm", "COLUMNS": "80", "TMPDIR": str(folder)}
-        self.environment = {**kept, **given, **({"PYTHONSAFEPATH": "1"} if safe else {})}
-        self.text = ""
-        read, write = pty.openpty() if terminal else os.pipe()
-        self.process = subprocess.Popen(
-            [*COMMAND, *flags],
-            cwd=cwd,
-            env=self.environment,
-            stdout=write,
-            stderr=write,
-            start_new_session=True,
-        )
-        os.close(write)
-        self._reader = threading.Thread(target=self._read, args=[read])
-        self._reader.start()
-
-    def _read(self, descriptor: int) -> None:
-        with open(descriptor, "rb", buffering=0) as stream:
-            try:
-                while chunk := stream.read(65536):
-                    self.text += chunk.decode(errors="replace")
-            except OSError:  # how a pseudo-terminal says that its other side is closed
-                pass
-
-    def wait_for(self, text: str) -> None:
-        wait_until(lambda: text in self.text or self.process.poll() is not None, 60, repr(text))
-        assert text in self.text, self.text
-
-    def children(self) -> list[str]:
-        """The commands of all living processes that the demo started, itself included."""
-        found = []
-        for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                is_marked = f"{MARK}={self.mark}".encode() in (folder / "environ").read_bytes()
-                if is_marked or os.getsid(int(folder.name)) == self.process.pid:
-                    found.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode())
-            except OSError:
-                continue  # it has just ended, or is another user's
-        return found
-
-    def end(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
-        wait_until(lambda: not self.children(), 20, "for the demo's processes to end")
-        self._reader.join()
-
-
 @pytest.fixture
-def start_demo(tmp_path: Path) -> Iterator[Callable[..., Demo]]:
-    demos: list[Demo] = []
+def start_demo(tmp_path: Path) -> Iterator[Callable[..., Program]]:
+    demos: list[Program] = []
 
-    def start(*flags: str, **options: Any) -> Demo:
-        demos.append(Demo(*flags, folder=tmp_path, **options))
+    def start(*flags: str, cwd: Path = ROOT, **options: Any) -> Program:
+        demos.append(Program(*COMMAND, *flags, folder=tmp_path, cwd=cwd, **options))
         return demos[-1]
 
     yield start
@@ -111,9 +44,13 @@ def test_it_delivers_reports_and_keeps_its_servers_for_the_commands_it_names(
     start_demo: Any,
 ) -> None:
     demo = start_demo("--keep")
-    demo.wait_for("worker result umbrella-0001")
+    demo.wait_for("\nall  ")
     assert "\x1b" not in demo.text
-    rows = {row[0]: row[1:4] for row in map(str.split, demo.text.splitlines()) if len(row) > 5}
+    lines = demo.text.rstrip().splitlines()
+    table = lines[-7:]
+    assert table[0].split() == ["tenant", "delivered", "retries", "buried", "its", "story"]
+    assert max(map(len, table)) <= 60
+    rows = {row[0]: row[1:4] for row in map(str.split, table)}
     assert rows["all"][0] == "1,900"
     assert rows["all"][2] == "100"
     assert rows["umbrella"] == ["0", "0", "100"]
@@ -121,15 +58,24 @@ def test_it_delivers_reports_and_keeps_its_servers_for_the_commands_it_names(
     assert int(rows["initech"][1]) > 100
     assert rows["hooli"][0] == "300"
     assert re.search(r"after the edit initech has its first delivery", demo.text)
+    killed = re.search(
+        r"A worker is killed now \(SIGKILL\), with (\d+) jobs in its hands", demo.text
+    )
+    back = re.search(r"(\d+\.\d) s after the kill its (\d+) jobs are back in the queue", demo.text)
+    assert killed
+    assert back
+    assert killed[1] == back[2]
+    assert 1 <= float(back[1]) <= 30
+    assert re.search(r"All 2,000 jobs have their result\. None was lost,", demo.text)
     assert re.search(r"Throughput: 2,000 jobs in \d+\.\d s, \d+ a second", demo.text)
     assert '"config": {"key": "initech", "version": 2, "stale": false}' in demo.text
     assert '"type": "ConfigInvalid"' in demo.text
 
-    shown = demo.text[demo.text.index("The servers stay up") :].splitlines()
-    commands = [line.strip() for line in shown if line.startswith("  ")]
-    script = "\n".join(commands).replace("uv run worker", f"{sys.executable} -m worker")
+    first = next(n for n, line in enumerate(lines) if line.startswith("The servers stay up"))
+    last = lines.index("The report")
+    commands = [line.strip() for line in lines[first:last] if line.startswith("  ")]
     done = subprocess.run(
-        ["sh", "-euc", script],
+        ["sh", "-euc", "\n".join(commands)],
         cwd=ROOT,
         env=demo.environment,
         capture_output=True,
@@ -146,7 +92,7 @@ def test_it_delivers_reports_and_keeps_its_servers_for_the_commands_it_names(
 
 def test_ctrl_c_in_a_terminal_stops_it_half_way_and_leaves_no_process(start_demo: Any) -> None:
     demo = start_demo(terminal=True)
-    demo.wait_for("failed attempts")
+    wait_until(lambda: re.search(r"\d buried", demo.text), 60)
     assert len(demo.children()) >= 6
     demo.process.send_signal(signal.SIGINT)
     assert demo.process.wait(20) == 130
@@ -155,6 +101,7 @@ def test_ctrl_c_in_a_terminal_stops_it_half_way_and_leaves_no_process(start_demo
     lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", demo.text).replace("\r", "\n").split("\n")
     assert max(map(len, lines)) <= 80
     assert any(line.startswith("  initech") and "━" in line for line in lines)
+    assert re.search("  umbrella .*\x1b\\[31m━", demo.text)
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGHUP, signal.SIGKILL])
@@ -167,6 +114,24 @@ def test_it_leaves_no_process_when_it_ends_while_it_starts(
     assert demo.process.wait(20) == (-end if end is signal.SIGKILL else 130)
     wait_until(lambda: not demo.children())
     assert end is signal.SIGKILL or list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(shutil.which("uv") is None, reason="uv builds the wheel")
+def test_it_runs_from_an_installed_wheel(start_demo: Any, tmp_path: Path) -> None:
+    """Its dependencies are those of the tests; the package itself is the wheel's."""
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    built, installed = tmp_path / "built", tmp_path / "installed"
+    subprocess.run(["uv", "build", "-q", "--wheel", "--out-dir", built, ROOT], check=True)
+    (wheel,) = built.glob("*.whl")
+    subprocess.run(
+        ["uv", "pip", "install", "-q", "--no-deps", "--target", installed, wheel], check=True
+    )
+    demo = start_demo(cwd=folder, variables={"PYTHONPATH": str(installed)})
+    demo.wait_for("\nall  ")
+    assert "less ../installed/worker/demo/installed/examples/webhooks.py" in demo.text
+    assert demo.process.wait(20) == 0
+    assert demo.children() == []
 
 
 def test_without_its_example_it_says_what_to_do(tmp_path: Path) -> None:

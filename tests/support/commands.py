@@ -1,6 +1,13 @@
-"""`worker` commands run in the process of the tests, which is quicker than in one of their own."""
+"""`worker` commands: in the process of the tests, which is quicker, or on a terminal."""
 
+import fcntl
 import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -37,3 +44,31 @@ class Command:
                     patch.setenv(name, value)
             patch.chdir(self.folder)
             return CliRunner().invoke(app, list(arguments), input=stdin, catch_exceptions=False)
+
+
+def on_terminal(
+    environment: dict[str, str], *arguments: str, columns: int = 120, code: int = 0
+) -> str:
+    """What the command shows on a terminal, without colours."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+    # pytest-xdist sets COLUMNS, which would win over the terminal's own width.
+    environment = {k: v for k, v in environment.items() if k not in ("COLUMNS", "LINES")}
+    with subprocess.Popen(
+        [sys.executable, "-m", "worker", *arguments],
+        env={**environment, "TERM": "xterm"},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        try:
+            while chunk := os.read(ours, 65536):
+                shown += chunk
+        except OSError:
+            pass  # how Linux says that the other end is closed
+        finally:
+            os.close(ours)
+    assert process.returncode == code, shown
+    return re.sub(r"\x1b\[[0-9;]*m", "", shown.decode()).replace("\r\n", "\n")

@@ -18,8 +18,9 @@ redis-py 8.1 has:
 """
 
 import asyncio
+import inspect
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from redis.asyncio import (
     BlockingConnectionPool,
@@ -108,7 +109,22 @@ _RESILIENT: dict[Any, Any] = {
 }
 
 
-class ResilientPool(BlockingConnectionPool):
+class _OlderPool(BlockingConnectionPool):
+    """redis-py 5.2 asks for the command that a connection is for, and ignores it."""
+
+    async def get_connection(self, *_: Any, **__: Any) -> Any:
+        return await super().get_connection("_")  # type: ignore[no-untyped-call]
+
+
+_name = inspect.signature(BlockingConnectionPool.get_connection).parameters.get("command_name")
+_asks_for_command = _name is not None and _name.default is inspect.Parameter.empty
+if TYPE_CHECKING or not _asks_for_command:  # noqa: SIM108 - mypy follows this form only
+    _Pool = BlockingConnectionPool
+else:
+    _Pool = _OlderPool
+
+
+class ResilientPool(_Pool):
     """A pool of such connections."""
 
     def __init__(self, **options: Any) -> None:

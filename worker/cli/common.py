@@ -18,36 +18,60 @@ if TYPE_CHECKING:
 NOT_THERE = 3  # the exit code for what was asked for and does not exist
 
 QueueOption = Annotated[
-    str | None, typer.Option(metavar="NAME", help="The queue (default: the first of WORKER_QUEUE).")
+    str | None,
+    typer.Option(
+        "--queue", "-q", metavar="NAME", help="The queue (default: the first of WORKER_QUEUE)."
+    ),
 ]
 QueuesOption = Annotated[
     list[str] | None,
-    typer.Option(metavar="NAME", help="A queue; may be repeated (default: all of WORKER_QUEUE)."),
+    typer.Option(
+        "--queue",
+        "-q",
+        metavar="NAME",
+        help="A queue; may be repeated (default: all of WORKER_QUEUE).",
+    ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, also on a terminal.")]
+JsonOption = Annotated[bool, typer.Option("--json", "-j", help="Print JSON, also on a terminal.")]
+AllOption = Annotated[bool, typer.Option("--all", "-a", help="The whole dead list.")]
+
+REDIS_VARIABLES = "Variables: WORKER_REDIS_URL, WORKER_QUEUE."
+# Named here since help must be quick, and the class of the settings takes long to import.
+RUN_VARIABLES = (
+    "Variables (docs/settings.md): WORKER_REDIS_URL, WORKER_QUEUE, WORKER_CONCURRENCY, "
+    "WORKER_PROCESSES, WORKER_CONFIG_TABLE, WORKER_CONFIG_KEY, WORKER_CONFIG_TTL, "
+    "WORKER_CONFIG_MAX_STALE, WORKER_CONFIG_CACHE_SIZE, WORKER_CONFIG_CACHE_BYTES, WORKER_LEASE, "
+    "WORKER_GRACE_PERIOD, WORKER_STARTUP_TIMEOUT, WORKER_MAX_CRASHES, WORKER_TIMEOUT, "
+    "WORKER_MAX_ATTEMPTS, WORKER_BACKOFF_BASE, WORKER_BACKOFF_FACTOR, WORKER_BACKOFF_MAX, "
+    "WORKER_RESULT_TTL, WORKER_MAX_JOB_BYTES, WORKER_MAX_RESULT_BYTES, WORKER_LOG_LEVEL, "
+    "WORKER_LOG_FORMAT, WORKER_LOG_ERRORS; and "
+    "botocore's: AWS_REGION, AWS_ENDPOINT_URL_DYNAMODB, AWS_PROFILE and more."
+)
 
 
 class Group(TyperGroup):
     """A group of commands whose help is quick.
 
-    A group converts its own `--help`, also where it is absent, and typer imports pydantic to
-    convert None; a plain False it leaves alone.
+    A group converts its own options (`--help`, and those for completion) also where they are
+    absent, and typer imports pydantic to convert None; a plain False it leaves alone.
     """
 
-    def get_help_option(self, ctx: Any) -> Any:
-        """Give the option with a default that needs no conversion."""
-        option = super().get_help_option(ctx)
-        if option is not None:
-            option.default = False
-        return option
+    def get_params(self, ctx: Any) -> Any:
+        """Return the options with defaults that need no conversion."""
+        params = super().get_params(ctx)
+        for option in params:
+            if option.default is None:
+                option.default = False
+        return params
 
 
-def group(**options: Any) -> typer.Typer:
+def group(*, add_completion: bool = False, **options: Any) -> typer.Typer:
     """A typer application whose help is plain: rich takes longer to import than all the rest."""
     return typer.Typer(
         cls=Group,
         no_args_is_help=True,
-        add_completion=False,
+        add_completion=add_completion,
+        context_settings={"help_option_names": ["--help", "-h"]},
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
         **options,
@@ -61,24 +85,22 @@ def run(main: "Callable[[Settings], Awaitable[int]]", *queues: str | None) -> No
     """
     import anyio
 
+    from worker.cli import environment
     from worker.errors import WorkerError
     from worker.settings import Settings
 
     named = [name for name in queues if name is not None]
     try:
-        strip_aws_variables()
-        code = anyio.run(main, Settings(queue=named) if named else Settings())
+        settings = Settings(queue=named) if named else Settings()
+        environment.prepare()
+        unknown = environment.unknown()
+        if unknown:
+            complain(f"no setting has these variables, they are ignored: {unknown}")
+        code = anyio.run(main, settings)
     except WorkerError as error:
         complain(str(error))
         code = 1
     raise typer.Exit(code)
-
-
-def strip_aws_variables() -> None:
-    """Strip botocore's variables as Settings strips ours: from files, they end in a newline."""
-    for name, value in os.environ.items():
-        if name.startswith("AWS_") and value != value.strip():
-            os.environ[name] = value.strip()
 
 
 @asynccontextmanager
@@ -128,6 +150,16 @@ def print_json(value: Any) -> None:
     from pydantic_core import to_json
 
     typer.echo(to_json(value))
+
+
+def time_of(ms: Any) -> str | None:
+    """Return a time, in ms since the epoch, as the local one; None where it is none."""
+    from datetime import datetime
+
+    try:
+        return datetime.fromtimestamp(ms / 1000).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    except (TypeError, ValueError, OverflowError, OSError):
+        return None
 
 
 def count_of(count: int, one: str) -> str:

@@ -1,12 +1,13 @@
 """`worker dead`: look at buried jobs, put them back, drop them."""
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from worker.cli.common import (
     NOT_THERE,
+    REDIS_VARIABLES,
+    AllOption,
     JsonOption,
     QueuesOption,
     complain,
@@ -16,6 +17,7 @@ from worker.cli.common import (
     open_queues,
     print_json,
     run,
+    time_of,
 )
 from worker.cli.table import Table
 
@@ -30,14 +32,15 @@ _ERROR_CHARS = 100  # characters; the whole error is in the JSON
 app: typer.Typer = group(help="Buried jobs: list them, put them back, drop them.")
 
 Ids = Annotated[list[str] | None, typer.Argument(metavar="ID", help="Ids of dead jobs.")]
-All = Annotated[bool, typer.Option("--all", help="The whole dead list.")]
 
 
-@app.command("list")
+@app.command("list", epilog=REDIS_VARIABLES)
 def list_(
     limit: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help=f"The newest N (default {_ROWS} in a table)."),
+        typer.Option(
+            "--limit", "-n", min=1, metavar="N", help=f"The newest N (default {_ROWS} in a table)."
+        ),
     ] = None,
     queue: QueuesOption = None,
     as_json: JsonOption = False,
@@ -59,8 +62,13 @@ def list_(
     run(main, *(queue or ()))
 
 
-@app.command()
-def retry(ids: Ids = None, everything: All = False, queue: QueuesOption = None) -> None:
+@app.command(epilog=REDIS_VARIABLES)
+def retry(
+    ids: Ids = None,
+    everything: AllOption = False,
+    queue: QueuesOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Put dead jobs back on the queue.
 
     They go to its end, attempts and crashes at 0.
@@ -72,11 +80,12 @@ def retry(ids: Ids = None, everything: All = False, queue: QueuesOption = None) 
     async def main(settings: "Settings") -> int:
         async with open_queues(settings) as queues:
             if everything:
-                return max([await _retry_all(admin) for admin in queues])
+                return max([await _retry_all(admin, as_json=as_json) for admin in queues])
             found = {admin: await admin.find_dead(set(ids or ())) for admin in queues}
             refused = []
             for admin, entries in found.items():
-                _report("put back", admin, await admin.retry(entries), entries)
+                count = await admin.retry(entries)
+                _report("put back", admin, count, entries, as_json=as_json)
                 refused += [entry for entry in entries if entry.problem]
             _complain_of_refused(refused)
             return _complain_of_unknown(ids or [], found) or (1 if refused else 0)
@@ -84,8 +93,13 @@ def retry(ids: Ids = None, everything: All = False, queue: QueuesOption = None) 
     run(main, *(queue or ()))
 
 
-@app.command()
-def drop(ids: Ids = None, everything: All = False, queue: QueuesOption = None) -> None:
+@app.command(epilog=REDIS_VARIABLES)
+def drop(
+    ids: Ids = None,
+    everything: AllOption = False,
+    queue: QueuesOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Drop dead jobs for good.
 
     Exit code 3: an id is not in the dead list.
@@ -96,11 +110,11 @@ def drop(ids: Ids = None, everything: All = False, queue: QueuesOption = None) -
         async with open_queues(settings) as queues:
             if everything:
                 for admin in queues:
-                    _report("dropped", admin, await admin.drop_all())
+                    _report("dropped", admin, await admin.drop_all(), as_json=as_json)
                 return 0
             found = {admin: await admin.find_dead(set(ids or ())) for admin in queues}
             for admin, entries in found.items():
-                _report("dropped", admin, await admin.drop(entries), entries)
+                _report("dropped", admin, await admin.drop(entries), entries, as_json=as_json)
             return _complain_of_unknown(ids or [], found)
 
     run(main, *(queue or ()))
@@ -111,7 +125,7 @@ def _check_choice(ids: list[str] | None, *, everything: bool) -> None:
         raise typer.BadParameter("name the jobs by their ids, or all of them by --all")
 
 
-async def _retry_all(admin: "QueueAdmin") -> int:
+async def _retry_all(admin: "QueueAdmin", *, as_json: bool) -> int:
     count, refused = 0, 0
     async for done, problems in admin.retry_all():
         count += done
@@ -119,15 +133,24 @@ async def _retry_all(admin: "QueueAdmin") -> int:
         refused += len(problems)
     if refused > _COMPLAINTS:
         complain(f"{refused - _COMPLAINTS:,} more are refused; 'worker dead list' says why")
-    _report("put back", admin, count)
+    _report("put back", admin, count, as_json=as_json)
     return 1 if refused else 0
 
 
 def _report(
-    done: str, admin: "QueueAdmin", count: int, entries: "list[DeadEntry] | None" = None
+    done: str,
+    admin: "QueueAdmin",
+    count: int,
+    entries: "list[DeadEntry] | None" = None,
+    *,
+    as_json: bool,
 ) -> None:
     """Print what was done, unless no job of this queue was named."""
-    if entries is None or entries:
+    if entries is not None and not entries:
+        return
+    if as_json:
+        print_json({"queue": admin.name, done.replace(" ", "_"): count})
+    else:
         typer.echo(f"{admin.name}: {count_of(count, 'job')} {done}")
 
 
@@ -165,7 +188,7 @@ async def _print_entries(admin: "QueueAdmin", limit: int) -> None:
             entry.handler or "-",
             fields.get("reason", "-"),
             fields.get("attempts", "-"),
-            _time(fields.get("died_at")),
+            time_of(fields.get("died_at")) or "-",
             _error(fields.get("error")) if fields else entry.problem,
         )
         shown += 1
@@ -176,13 +199,6 @@ async def _print_entries(admin: "QueueAdmin", limit: int) -> None:
     total = (await admin.status()).dead
     rest = f" ({shown} shown; see --limit)" if shown < total else ""
     typer.echo(f"{admin.name}: {total:,} dead{rest}")
-
-
-def _time(ms: Any) -> str:
-    try:
-        return datetime.fromtimestamp(ms / 1000).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    except (TypeError, ValueError, OverflowError, OSError):
-        return "-"
 
 
 def _error(error: Any) -> str:

@@ -9,7 +9,7 @@ from worker.cli.common import complain
 
 def demo(
     keep: Annotated[
-        bool, typer.Option("--keep", help="Leave the servers up, and show how to use them.")
+        bool, typer.Option("--keep", "-k", help="Leave the servers up, and show how to use them.")
     ] = False,
 ) -> None:
     """See it work: webhook delivery, on servers of its own."""

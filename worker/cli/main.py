@@ -3,12 +3,13 @@
 import errno
 import os
 import sys
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
-from worker.cli import check, config, dead, demo, push, result, run, schema, status
-from worker.cli.common import complain, group
+from worker import __version__
+from worker.cli import check, config, dead, demo, dev, push, result, run, schema, status
+from worker.cli.common import REDIS_VARIABLES, RUN_VARIABLES, complain, group
 from worker.runtime.printable import has_surrogates
 from worker.runtime.streams import discard_output, flush_output
 
@@ -17,16 +18,40 @@ _UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF, 
 
 app: typer.Typer = group(
     name="worker",
+    add_completion=True,
     help="Jobs from a Redis list, their config from DynamoDB, their results back in Redis.",
-    epilog="Settings come from WORKER_* in the environment or .env; AWS settings are botocore's.",
+    epilog="Settings are variables of the environment or of .env: WORKER_REDIS_URL, WORKER_QUEUE, "
+    "WORKER_CONFIG_TABLE and more (docs/settings.md). So are botocore's: AWS_REGION, "
+    "AWS_ENDPOINT_URL_DYNAMODB.",
 )
-app.command("run")(run.run)
-app.command("push")(push.push)
-app.command("result")(result.result)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"worker {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _: Annotated[
+        bool,
+        typer.Option(
+            "--version", "-V", callback=_print_version, is_eager=True, help="Show the version."
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
+app.command("run", epilog=RUN_VARIABLES)(run.run)
+app.command("dev")(dev.dev)
+app.command("push", epilog=REDIS_VARIABLES)(push.push)
+app.command("result", epilog=REDIS_VARIABLES)(result.result)
 app.add_typer(config.app, name="config")
-app.command("status")(status.status)
+app.command("status", epilog=REDIS_VARIABLES)(status.status)
 app.add_typer(dead.app, name="dead")
-app.command("check")(check.check)
+app.command("check", epilog=RUN_VARIABLES)(check.check)
 app.command("schema")(schema.schema)
 app.command("demo")(demo.demo)
 

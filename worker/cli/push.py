@@ -1,11 +1,12 @@
 """`worker push`: enqueue jobs from the shell."""
 
 import math
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from worker.cli.common import QueueOption, bytes_of, read_stdin, run
+from worker.cli.common import JsonOption, QueueOption, bytes_of, print_json, read_stdin, run
 from worker.cli.result import WaitOption, print_result
 
 if TYPE_CHECKING:
@@ -22,32 +23,31 @@ def push(  # noqa: PLR0913 - a command's options
         str | None, typer.Argument(metavar="PAYLOAD", help="JSON; '-' reads it from stdin.")
     ] = None,
     lines: Annotated[
-        bool, typer.Option("--lines", help="Read payloads from stdin, one a line: a job for each.")
+        bool,
+        typer.Option("--lines", "-l", help="Read payloads from stdin, one a line: a job for each."),
     ] = False,
     config: Annotated[
-        str | None, typer.Option(metavar="KEY", help="Key of the config item.")
+        str | None, typer.Option("--config", "-c", metavar="KEY", help="Key of the config item.")
     ] = None,
     job_id: Annotated[
-        str | None, typer.Option("--id", metavar="ID", help="The job's id (default: a new one).")
+        str | None,
+        typer.Option("--id", "-i", metavar="ID", help="The job's id (default: a new one)."),
     ] = None,
     delay: Annotated[
-        float | None, typer.Option(min=0, metavar="SECONDS", help="Run it no earlier than that.")
+        float | None,
+        typer.Option(
+            "--delay", "-d", min=0, metavar="SECONDS", help="Run it no earlier than that."
+        ),
     ] = None,
     wait: WaitOption = None,
     queue: QueueOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Enqueue jobs and print their ids.
 
     With --wait, print their results instead; exit codes are those of 'worker result'.
     """
-    if lines and job_id is not None:
-        raise typer.BadParameter(
-            "--lines makes many jobs, which can't share one id: leave out --id"
-        )
-    if delay is not None and not math.isfinite(delay):
-        raise typer.BadParameter("it must be finite", param_hint="--delay")
-    if job_id == "":
-        raise typer.BadParameter("it must not be empty", param_hint="--id")
+    _check_options(job_id, delay, lines=lines)
     fields = {"handler": handler, "config": config, "id": job_id}
     given = {name: value for name, value in fields.items() if value is not None}
     payloads = _payloads(payload, lines=lines)
@@ -61,12 +61,29 @@ def push(  # noqa: PLR0913 - a command's options
         with redis_explained(settings):
             async with Client(settings) as client:
                 before = await _result_now(client, job_id) if wait is not None else None
-                ids = await _enqueue(client, jobs, delay, to_stderr=wait is not None)
+                ids: list[str] = []
+                async for pushed in _enqueue(client, jobs, delay):
+                    ids += pushed
+                    if wait is not None:
+                        typer.echo("\n".join(pushed), err=True)
+                    else:
+                        _print_ids(pushed, settings.queue[0], as_json=as_json)
                 if wait is None:
                     return 0
-                return await _print_results(client, ids, wait, before)
+                return await _print_results(client, ids, wait, before, as_json=as_json)
 
     run(main, queue)
+
+
+def _check_options(job_id: str | None, delay: float | None, *, lines: bool) -> None:
+    if lines and job_id is not None:
+        raise typer.BadParameter(
+            "--lines makes many jobs, which can't share one id: leave out --id"
+        )
+    if delay is not None and not math.isfinite(delay):
+        raise typer.BadParameter("it must be finite", param_hint="--delay")
+    if job_id == "":
+        raise typer.BadParameter("it must not be empty", param_hint="--id")
 
 
 def _payloads(payload: str | None, *, lines: bool) -> dict[str, bytes]:
@@ -107,6 +124,15 @@ def _check(given: dict[str, str], payloads: dict[str, bytes], settings: "Setting
             raise typer.BadParameter(f"{name}: no worker would take the job: {error}") from None
 
 
+def _print_ids(ids: list[str], queue: str, *, as_json: bool) -> None:
+    """Print an id a line, which shells can take as it is, or JSON."""
+    if as_json:
+        for job_id in ids:
+            print_json({"id": job_id, "queue": queue})
+    else:
+        typer.echo("\n".join(ids))
+
+
 async def _result_now(client: "Client", job_id: str | None) -> "Result | None":
     """Return the result of an earlier job of this id: --wait waits for the one after it."""
     try:
@@ -116,18 +142,15 @@ async def _result_now(client: "Client", job_id: str | None) -> "Result | None":
 
 
 async def _enqueue(
-    client: "Client", jobs: list[dict[str, Any]], delay: float | None, *, to_stderr: bool
-) -> list[str]:
-    ids: list[str] = []
+    client: "Client", jobs: list[dict[str, Any]], delay: float | None
+) -> AsyncIterator[list[str]]:
+    """Yield the ids of the jobs that have been pushed by now, step by step."""
     for first in range(0, len(jobs), _STEP):
-        pushed = await client.enqueue_many(jobs[first : first + _STEP], delay=delay)
-        typer.echo("\n".join(pushed), err=to_stderr)
-        ids += pushed
-    return ids
+        yield await client.enqueue_many(jobs[first : first + _STEP], delay=delay)
 
 
 async def _print_results(
-    client: "Client", ids: list[str], wait: float, before: "Result | None"
+    client: "Client", ids: list[str], wait: float, before: "Result | None", *, as_json: bool
 ) -> int:
     """Print the results in the jobs' order, within `wait` seconds in all. Return the worst code."""
     import anyio
@@ -135,7 +158,11 @@ async def _print_results(
     until = anyio.current_time() + wait
     codes = [
         await print_result(
-            client, job_id, max(0, round(until - anyio.current_time(), 3)), after=before
+            client,
+            job_id,
+            max(0, round(until - anyio.current_time(), 3)),
+            after=before,
+            as_json=as_json,
         )
         for job_id in ids
     ]

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from worker.cli.common import JsonOption, QueuesOption, open_queues, print_json, run
+from worker.cli.common import JsonOption, QueuesOption, on_terminal, open_queues, print_json, run
 from worker.cli.table import Table
 
 if TYPE_CHECKING:
@@ -13,12 +13,15 @@ if TYPE_CHECKING:
 
 
 def status(queue: QueuesOption = None, as_json: JsonOption = False) -> None:
-    """Show how many jobs are where, and the workers."""
+    """Show how many jobs are where, and the workers.
+
+    Tables on a terminal, else one JSON object with all queues.
+    """
 
     async def main(settings: "Settings") -> int:
         async with open_queues(settings) as queues:
             found = {admin.name: await admin.status() for admin in queues}
-        if as_json:
+        if as_json or not on_terminal():
             print_json(found)
         else:
             _show(found)

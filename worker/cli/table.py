@@ -30,7 +30,14 @@ class Table:
         console = Console(width=None if on_terminal() else _NO_TERMINAL, highlight=False)
         if self._narrowest() <= console.width:
             console.print(self._grid())
-            return
+        else:
+            self.print_blocks()
+
+    def print_blocks(self) -> None:
+        """Print a block of lines for each row, a line for each column."""
+        from rich.console import Console
+
+        console = Console(highlight=False)
         widest = max(map(len, self._columns))
         for number, row in enumerate(self._rows):
             if number:

@@ -1,6 +1,7 @@
 """What the demo shows: steps, progress bars, and the report. Plain lines without a terminal.
 
-Nothing is wider than 80 columns but commands, which have lines of their own to be copied from.
+Nothing is wider than 80 columns, and the table than 60, but commands, which have lines of their own
+to be copied from.
 """
 
 import json
@@ -10,7 +11,7 @@ from dataclasses import asdict
 
 from rich.console import Console
 from rich.highlighter import JSONHighlighter
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.progress import Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -20,6 +21,7 @@ from worker.jobs.result import Result
 
 ALL = "all"
 _QUARTER = 4
+_BAR = 28  # columns
 
 
 class Screen:
@@ -60,7 +62,7 @@ class Screen:
         """
         progress = Progress(
             TextColumn("  {task.description:<9}"),
-            BarColumn(bar_width=28),
+            FateColumn(),
             TextColumn("{task.completed:>5,.0f} of {task.total:>5,.0f}"),
             TextColumn("[dim]{task.fields[note]}"),
             console=self._console,
@@ -69,18 +71,26 @@ class Screen:
         with progress:
             yield Bars(self, progress, totals)
 
+    def legend(self) -> None:
+        """Say what the colours of the bars mean, where there are some."""
+        if self._is_live:
+            self._console.print(
+                "  [green]━━[/green] delivered  [yellow]━━[/yellow] delivered after retries  "
+                "[red]━━[/red] buried"
+            )
+
     def table(self, tallies: Mapping[str, Tally]) -> None:
         """Print the report, a row for each tenant."""
         table = Table(pad_edge=False, show_footer=True, box=None, padding=(0, 2, 0, 0))
         whole = total(list(tallies.values()))
-        cells = [_cells(tallies[tenant.name]) for tenant in TENANTS]
-        names = ("delivered", "retries", "dead", "p50 pickup", "p99 pickup")
-        table.add_column("  tenant", footer=f"  {ALL}", no_wrap=True)
+        table.add_column("tenant", footer=ALL, no_wrap=True)
+        names = ("delivered", "retries", "buried")
         for name, footer in zip(names, _cells(whole), strict=True):
             table.add_column(name, footer=footer, justify="right")
         table.add_column("its story", no_wrap=True)
-        for tenant, row in zip(TENANTS, cells, strict=True):
-            table.add_row(f"  {tenant.name}", *row, f"[dim]{tenant.story}[/dim]")
+        for tenant in TENANTS:
+            cells = _cells(tallies[tenant.name])
+            table.add_row(tenant.name, *cells, f"[dim]{tenant.story}[/dim]")
         self._console.print(table)
 
     def result(self, result: Result) -> None:
@@ -88,6 +98,24 @@ class Screen:
         fields = [f"    {json.dumps(name)}: {json.dumps(v)}" for name, v in asdict(result).items()]
         text = Text("  {\n" + ",\n".join(fields) + "\n  }")
         self._console.print(JSONHighlighter()(text), soft_wrap=True)
+
+
+class FateColumn(ProgressColumn):
+    """A bar in colours: what was delivered at once, delivered after retries, and buried."""
+
+    def render(self, task: Task) -> Text:
+        """Return the bar of one tenant."""
+        tally: Tally = task.fields["tally"]
+        bar, end = Text(), 0
+        at_once = tally.delivered - tally.later
+        for colour, count in (("green", at_once), ("yellow", tally.later), ("red", tally.dead)):
+            start, end = end, end + count
+            bar.append("━" * (_columns(end, task) - _columns(start, task)), colour)
+        return bar.append("━" * (_BAR - len(bar)), "bright_black")
+
+
+def _columns(jobs: int, task: Task) -> int:
+    return round(_BAR * jobs / (task.total or 1))
 
 
 class Bars:
@@ -98,26 +126,24 @@ class Bars:
         self._progress = progress
         self._totals = totals
         self._bars: dict[str, TaskID] = {
-            name: progress.add_task(name, total=jobs, note="") for name, jobs in totals.items()
+            name: progress.add_task(name, total=jobs, note="", tally=Tally())
+            for name, jobs in totals.items()
         }
         self._quarters = 0
 
-    def show(self, done: Mapping[str, int], notes: Mapping[str, str]) -> None:
-        """Move the bars to these counts, with a note beside each."""
+    def show(self, tallies: Mapping[str, Tally], notes: Mapping[str, str]) -> None:
+        """Move the bars to these tallies, with a note beside each."""
+        every = {ALL: total(list(tallies.values())), **tallies}
         for name, bar in self._bars.items():
-            self._progress.update(bar, completed=done[name], note=notes.get(name, ""))
-        quarters = done[ALL] * _QUARTER // self._totals[ALL]
+            tally = every[name]
+            self._progress.update(bar, completed=tally.done, tally=tally, note=notes.get(name, ""))
+        done = every[ALL].done
+        quarters = done * _QUARTER // self._totals[ALL]
         if self._progress.disable and quarters > self._quarters:
-            each = ", ".join(f"{name} {n:,}" for name, n in done.items() if name != ALL)
-            self._screen.say(f"  {done[ALL]:,} of {self._totals[ALL]:,}: {each}")
+            each = ", ".join(f"{name} {tally.done:,}" for name, tally in tallies.items())
+            self._screen.say(f"  {done:,} of {self._totals[ALL]:,}: {each}")
         self._quarters = quarters
 
 
 def _cells(tally: Tally) -> list[str]:
-    pickups = [tally.pickup(50), tally.pickup(99)]
-    return [
-        f"{tally.delivered:,}",
-        f"{tally.retries:,}",
-        f"{tally.dead:,}",
-        *("-" if ms is None else f"{ms:,} ms" for ms in pickups),
-    ]
+    return [f"{tally.delivered:,}", f"{tally.retries:,}", f"{tally.dead:,}"]

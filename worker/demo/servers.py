@@ -105,8 +105,17 @@ def free_port() -> int:
 def process(command: Sequence[str], port: int, folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
     """Run a child that listens on `port` until the context ends. Its output goes to a file."""
     log = folder / f"{Path(command[0]).name}-{port}.log"
-    with child(command, log, lambda: _listens(port)) as started:
+    with child(command, log, lambda: _listens(port), _without_aws()) as started:
         yield started
+
+
+def _without_aws() -> dict[str, str]:
+    """Return the environment without what a user's AWS variables and files say.
+
+    moto makes clients of AWS within itself, and answers 500 where AWS_PROFILE names no profile.
+    """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    return {**kept, **dict.fromkeys(("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"), os.devnull)}
 
 
 @contextmanager

@@ -27,18 +27,23 @@ SETTINGS = {
     "WORKER_CONFIG_TTL": "1",
     "WORKER_CONFIG_INVALID": "bury",  # the demo shows what becomes of a tenant's bad item
     "WORKER_GRACE_PERIOD": "1",
+    "WORKER_LEASE": "3",
     "WORKER_LOG_LEVEL": "INFO",
 }
 
 
-def find_clone() -> Path:
-    """Return the folder of `examples/`. Raise StartupError: an installed package has none."""
-    for folder in (Path(worker.__file__).parent.parent, Path.cwd()):
+def find_example() -> Path:
+    """Return the folder that holds `examples/`: a clone, or the copy in an installed package.
+
+    Raise StartupError where there is neither.
+    """
+    package = Path(worker.__file__).parent
+    for folder in (package.parent, package / "demo" / "installed", Path.cwd()):
         if (folder / "examples" / "webhooks.py").is_file():
             return folder
     raise StartupError(
-        "the demo runs examples/webhooks.py, which is not part of the installed package: clone the "
-        "repository, and type 'uv run worker demo' in it"
+        "the demo runs examples/webhooks.py, which is missing here: clone the repository, and type "
+        "'uv run worker demo' in it"
     )
 
 
@@ -65,14 +70,15 @@ class Workers:
 
 
 @contextmanager
-def workers(clone: Path, log: Path) -> Iterator[Workers]:
+def workers(example: Path, log: Path) -> Iterator[Workers]:
     """Run `worker run` with the example. The context begins once it is ready, and drains it."""
 
     def are_ready() -> bool:
         return log.read_text(errors="replace").count("takes jobs from") == PROCESSES
 
     # The example is found there whatever the current folder is.
-    environment = {**os.environ, "PYTHONPATH": str(clone)}
+    places = [str(example), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(places)}
     with child(worker_command(*_RUN), log, are_ready, environment) as started:
         yield Workers(started, log)
 

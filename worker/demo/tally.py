@@ -7,9 +7,14 @@ from worker.jobs.result import Result
 
 @dataclass
 class Tally:
-    """Counts of final results. `pickups` are ms from enqueueing to the start of the handler."""
+    """Counts of final results.
+
+    `later` were delivered after a retry or more. `pickups` are ms from enqueueing to the start of
+    the handler.
+    """
 
     delivered: int = 0
+    later: int = 0
     retries: int = 0
     dead: int = 0
     pickups: list[int] = field(default_factory=list)
@@ -18,6 +23,7 @@ class Tally:
         """Count one more result."""
         if result.status == "succeeded":
             self.delivered += 1
+            self.later += result.attempts > 1
         else:
             self.dead += 1
         self.retries += max(0, result.attempts - 1)
@@ -41,6 +47,7 @@ def total(tallies: list[Tally]) -> Tally:
     """Return their sum."""
     return Tally(
         delivered=sum(tally.delivered for tally in tallies),
+        later=sum(tally.later for tally in tallies),
         retries=sum(tally.retries for tally in tallies),
         dead=sum(tally.dead for tally in tallies),
         pickups=[ms for tally in tallies for ms in tally.pickups],

@@ -45,6 +45,11 @@ def load_app(target: str) -> App:
     return app
 
 
+def check_target(target: str) -> None:
+    """Raise AppError where this can't name an app, whatever modules there are."""
+    _parsed(target)
+
+
 def _parsed(target: str) -> tuple[str, str]:
     """Return the module and the attribute. Of a file, the error names the module."""
     module, colon, attribute = target.partition(":")

@@ -31,7 +31,7 @@ _PROVEN = 30.0
 # Seconds beyond its time limits that a child may take to import, to clean up and to exit.
 _IMPORTS = 8.0
 _ENDED_EARLY = (-signal.SIGTERM, 128 + signal.SIGTERM)
-_PARENT = "WORKER_SUPERVISOR_PID"
+PARENT = "WORKER_SUPERVISOR_PID"
 
 
 def processes(wanted: int | str) -> int:
@@ -39,14 +39,17 @@ def processes(wanted: int | str) -> int:
     return usable_cores() if wanted == "auto" else int(wanted)
 
 
-def die_with_supervisor() -> None:
-    """In a child: drain when the supervisor is gone, however it ended (Linux)."""
-    parent = os.environ.get(_PARENT)
-    if parent is None or sys.platform != "linux":
-        return
-    end_with_parent()
-    if os.getppid() != int(parent):
-        raise SystemExit(1)
+def die_with_supervisor() -> bool:
+    """In a child: drain when the supervisor is gone, however it ended (Linux).
+
+    Return whether this process is such a child.
+    """
+    parent = os.environ.get(PARENT)
+    if parent is not None and sys.platform == "linux":
+        end_with_parent()
+        if os.getppid() != int(parent):
+            raise SystemExit(1)
+    return parent is not None
 
 
 class Supervisor:
@@ -65,7 +68,7 @@ class Supervisor:
         startup_timeout: float,
     ) -> None:
         self._command = list(command)
-        self._environment = {**environment, _PARENT: str(os.getpid())}
+        self._environment = {**environment, PARENT: str(os.getpid())}
         self._count = count
         # One time limit for Redis and the table, and one for the app's lifespan.
         self._startup = 2 * startup_timeout + _IMPORTS

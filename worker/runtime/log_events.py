@@ -8,6 +8,7 @@ EVENTS = {
     "process_started": "the supervisor started a process",
     "process_ended": "a process ended by itself; the supervisor starts a new one",
     "start_failed": "the worker can't start",
+    "variables_unknown": "variables begin with WORKER_ and are no settings",
     "started": "the worker takes its first jobs",
     "minute": "what was done in the last minute",
     "burst_waits": "what a worker with --burst still waits for",
