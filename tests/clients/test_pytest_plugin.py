@@ -407,8 +407,7 @@ async def test_a_batch_that_waits_for_more_jobs_holds_a_drain_and_not_the_end(wo
 
 
 async def test_a_handler_s_own_limit(worker):
-    for _ in range(6):
-        await worker.enqueue("two_at_a_time")
+    await worker.enqueue_many([{"handler": "two_at_a_time"}] * 6)
     await worker.drain()
     assert tasks.most == 2
 

@@ -216,7 +216,9 @@ def test_a_program_ends_without_a_word(
         timeout=60,
         check=False,
     )
-    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "done\n", "")
+    # On a busy machine asyncio's debug mode adds lines about steps that were slow.
+    words = [line for line in ended.stderr.splitlines() if not line.startswith("Executing <")]
+    assert (ended.returncode, ended.stdout, words) == (0, "done\n", [])
     assert shared.r.llen("idle") == 3
     wait_until(lambda: connections(shared.r) <= before, 10)
 
