@@ -72,8 +72,9 @@ def _worker_settings(
 
     _check_who_runs(request)
     _forget_aws(monkeypatch)
-    # An edit of an item is seen by the next job.
-    for name, value in {**worker_servers.environment, "WORKER_CONFIG_TTL": "0"}.items():
+    # An edit of an item is seen by the next job, and a bad one is a failure that the test sees.
+    seen_at_once = {"WORKER_CONFIG_TTL": "0", "WORKER_CONFIG_INVALID": "bury"}
+    for name, value in {**worker_servers.environment, **seen_at_once}.items():
         monkeypatch.setenv(name, value)
     return Settings()
 

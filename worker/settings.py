@@ -1,7 +1,7 @@
 """The settings: read from the environment and `.env`, and validated once."""
 
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -37,6 +37,7 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,
     )
 
+    app: str | None = None
     redis_url: SecretStr = SecretStr("redis://localhost:6379/0")
     queue: Annotated[tuple[str, ...], NoDecode, Field(min_length=1)] = ("jobs",)
     concurrency: Count = 100
@@ -46,6 +47,7 @@ class Settings(BaseSettings):
     config_key: Annotated[str, Field(min_length=1)] = "key"
     config_ttl: AtLeastZero = 5.0
     config_max_stale: AtLeastZero = 3600.0
+    config_invalid: Literal["keep", "bury"] = "keep"
     config_cache_size: Count = 10_000
     config_cache_bytes: Count = 256 * 1024 * 1024
 

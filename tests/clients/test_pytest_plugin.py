@@ -93,7 +93,7 @@ import pytest
 from tasks import app, count, in_thread, later
 from worker import App, Client, Settings, SyncClient, get_config, get_redis_client
 from worker import JobFailed, Reject
-from worker.errors import UnknownHandler
+from worker.errors import ConfigInvalid, UnknownHandler
 from worker.testing import RunningWorker
 
 
@@ -127,6 +127,13 @@ async def test_an_edit_of_an_item_is_seen_by_the_next_job(worker):
     assert await total() == 111
     with pytest.raises(ValueError):
         await worker.put_config("count", {"factor": 10**200})
+
+
+async def test_a_bad_item_is_a_failure_that_the_test_sees(worker):
+    await worker.put_config("count", {"policy": {"timout": 1}})
+    await worker.enqueue("count", 1)
+    with pytest.raises(ConfigInvalid, match="policy.timout"):
+        await worker.drain(within=30)
 
 
 async def test_delayed_jobs_become_due(worker):

@@ -14,9 +14,9 @@ pytestmark = pytest.mark.once
 
 
 def items(table: Table) -> dict[str, dict[str, Any]]:
-    """All items of the table by their key."""
-    found = table._table.scan()["Items"]
-    return {str(item[table.key]): item for item in found}
+    """All items of the table by their key, but the histories of others."""
+    found = {str(item[table.key]): item for item in table.scan()}
+    return {key: item for key, item in found.items() if not key.startswith("#worker-history#")}
 
 
 # -- get -------------------------------------------------------------------------------------------
@@ -121,12 +121,18 @@ def test_put_refuses_what_is_no_item_and_writes_nothing(
     assert items(table) == {}
 
 
-def test_put_says_when_a_policy_will_bury_the_jobs(command: Command, table: Table) -> None:
-    done = command("config", "put", "acme", '{"policy": {"timout": 3, "max_attempts": 0}}')
-    assert done.exit_code == 0
+def test_put_refuses_a_policy_that_no_job_could_use_unless_forced(
+    command: Command, table: Table
+) -> None:
+    item = '{"policy": {"timout": 3, "max_attempts": 0}}'
+    done = command("config", "put", "acme", item)
+    assert (done.exit_code, done.stdout) == (2, "")
     assert "policy.timout" in done.stderr
     assert "policy.max_attempts" in done.stderr
-    assert "config_invalid" in done.stderr
+    assert "--force" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert table.scan() == []
+    assert command("config", "put", "acme", item, "--force").exit_code == 0
     assert "acme" in items(table)
 
 

@@ -107,7 +107,7 @@ def test_a_job_that_died_by_a_fault_since_mended_succeeds_after_retry(
     command: Command, start_worker: StartWorker, r: redis.Redis, table: Table
 ) -> None:
     producer = Producer(r)
-    start_worker(lease=1, config_ttl=0)
+    start_worker(lease=1, config_ttl=0, config_invalid="bury")
     table.put("narrow", width="x")
     job_id = producer.push("typed", {"a": 1}, config="narrow")
     assert producer.dead_entry(job_id)["reason"] == "config_invalid"

@@ -85,7 +85,7 @@ def test_jobs_of_bad_items_are_buried_and_all_others_of_the_same_batch_run(
 ) -> None:
     names = [*BAD, *GOOD, "deepest"]
     env = {"AWS_ENDPOINT_URL_DYNAMODB": odd_table.url}
-    worker = start_worker(app=APP, env=env, config_ttl=60)
+    worker = start_worker(app=APP, env=env, config_ttl=60, config_invalid="bury")
     odd_table.clear()
     for handler in ("show", "whole", "typed"):
         producer.push_raw(

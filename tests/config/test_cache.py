@@ -1,10 +1,20 @@
 """What the cache may serve, and what it has read again."""
 
+import json
+
 import pytest
 
 from tests.config.fakes import Clock, item
 from worker.config.cache import ConfigCache
+from worker.jobs.config_item import ConfigItem
 from worker.jobs.stored_attributes import StoredAttributes
+
+
+class View:
+    """What a handler made of an item."""
+
+    def __init__(self, problem: str | None = None) -> None:
+        self.problem = problem
 
 
 @pytest.fixture
@@ -112,13 +122,55 @@ def test_an_older_read_that_arrives_late_replaces_nothing(clock: Clock) -> None:
 def test_views_are_kept_for_as_long_as_the_item_is_the_same(clock: Clock) -> None:
     known = cache(clock)
     first = item("k", {"n": 1}, clock.now)
-    first.views["handler"] = "validated"
+    view = first.views["handler"] = View()
     known.remember(first)
     same, changed = item("k", first.attributes, clock.now + 1), item("k", {}, clock.now + 2)
     known.remember(same)
-    assert same.views == {"handler": "validated"}
+    assert same.views == {"handler": view}
     known.remember(changed)
     assert changed.views == {}
+
+
+def test_the_last_version_that_worked_is_kept_for_each_handler(clock: Clock) -> None:
+    known = cache(clock)
+
+    def read(n: int, **problems: str | None) -> ConfigItem:
+        found = item("k", {"n": n}, clock.now)
+        known.remember(found)
+        found.views.update({name: View(problem) for name, problem in problems.items()})
+        return found
+
+    one = read(1, a=None, b=None, c="bad")
+    two = read(2, a="bad", b=None, c="bad")
+    three = read(3, a="bad", b="bad", c="bad")
+    assert {name: worked.view for name, worked in three.worked.items()} == {
+        "a": one.views["a"],
+        "b": two.views["b"],
+    }
+    absent = item("k", None, clock.now)
+    known.remember(absent)
+    assert set(absent.worked) == {"a", "b"}
+    absent.views["c"] = View()
+    four = read(4, a=None, b=None)
+    assert set(four.worked) == {"a", "b"}, "no item is no version that worked"
+    again = item("k", four.attributes, clock.now)
+    known.remember(again)
+    assert again.worked == {}, "what works now needs no earlier version"
+
+
+def test_earlier_versions_count_as_memory(clock: Clock) -> None:
+    def stored(text: str) -> StoredAttributes:
+        raw = {"text": {"S": text}}
+        return StoredAttributes(json.dumps(raw), raw)
+
+    large = item("k", stored("x" * 100_000), clock.now)
+    known = cache(clock, max_bytes=2 * large.size + 10_000)
+    known.remember(large)
+    large.views |= {"a": View(), "b": View()}
+    known.remember(item("k", stored("y"), clock.now))
+    assert len(known) == 1
+    known.remember(item("l", stored("x" * 120_000), clock.now))
+    assert known.fresh("k") is None
 
 
 def test_a_hot_key_is_due_at_its_share_of_the_time_to_live_and_a_cold_one_never(

@@ -26,6 +26,8 @@ SETTINGS = {
     "backoff_base": 0.01,
     "backoff_max": 0.02,
     "result_ttl": 1_000,
+    "config_invalid": "bury",
+    "config_ttl": 0.5,
 }
 
 
@@ -134,16 +136,38 @@ def test_a_config_that_a_job_names_must_exist(shared: Shared) -> None:
     assert result["config"] is None
 
 
-def test_a_missing_config_that_is_added_is_seen_at_once_by_a_job_that_is_retried(
+def test_a_missing_config_that_is_added_is_seen_at_once_by_a_job_that_waits_or_is_new(
     start_worker: StartWorker, producer: Producer, table: Table
 ) -> None:
     start_worker(app=APP, config_ttl=60)
-    for n in range(3):
+    for n in range(2):
         key = f"added-{n}"
-        result = producer.run("show", config=key)
-        assert producer.dead_entry(result["id"])["reason"] == "config_missing"
+        waiting = producer.push("show", config=key)
+        wait_until(lambda: producer.r.zcard("{jobs}:scheduled"))
         table.put(key, n=n)
         assert producer.run("show", config=key)["result"] == {"n": n}
+        assert producer.result(waiting)["result"] == {"n": n}
+
+
+def test_a_job_that_is_retried_after_its_config_was_added_succeeds(
+    start_worker: StartWorker, producer: Producer, table: Table
+) -> None:
+    start_worker(app=APP, config_ttl=2)
+    result = producer.run("show", config="added")
+    assert producer.dead_entry(result["id"])["reason"] == "config_missing"
+    table.put("added", n=1)
+    assert producer.run("show", config="added")["result"] == {"n": 1}
+
+
+def test_nothing_is_buried_as_missing_before_one_time_to_live_has_passed(
+    start_worker: StartWorker, producer: Producer
+) -> None:
+    start_worker(app=APP, config_ttl=3)
+    began = time.monotonic()
+    result = producer.run("show", config="missing")
+    assert time.monotonic() - began >= 2.9
+    entry = producer.dead_entry(result["id"])
+    assert (entry["reason"], entry["attempts"]) == ("config_missing", 0)
 
 
 def test_naming_the_handlers_own_name_is_naming_a_config(shared: Shared) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.config.fakes import item
 from tests.config.virtual_time import now, run
-from worker.config.loader import MOST_IN_FLIGHT, BatchLoader
+from worker.config.loader import MOST_IN_FLIGHT, BatchLoader, Certainty
 from worker.errors import ConfigUnavailable
 from worker.jobs.config_item import ConfigItem
 from worker.runtime.task_group import background
@@ -22,14 +22,14 @@ class Reads:
     def __init__(self, delay: float) -> None:
         self.delay = delay
         self.batches: list[list[str]] = []
-        self.confirming: list[list[str]] = []
+        self.certainties: list[dict[str, Certainty]] = []
         self.now = self.most = 0
         self.error: ConfigUnavailable | None = None
 
-    async def __call__(self, keys: dict[str, bool]) -> dict[str, ConfigItem]:
+    async def __call__(self, keys: dict[str, Certainty]) -> dict[str, ConfigItem]:
         began_at = now()
         self.batches.append(list(keys))
-        self.confirming.append([key for key, confirm in keys.items() if confirm])
+        self.certainties.append({key: each for key, each in keys.items() if each})
         self.now += 1
         self.most = max(self.most, self.now)
         await anyio.sleep(self.delay)
@@ -144,18 +144,19 @@ def test_a_read_under_way_is_shared_only_where_that_is_allowed(share: bool, expe
     assert len(reads.batches) == expected
 
 
-def test_a_batch_knows_which_absences_must_be_confirmed() -> None:
+def test_a_batch_knows_how_certain_each_read_must_be() -> None:
     reads = Reads(0.01)
 
     async def main() -> None:
         async with loading(reads) as loader:
             loader.join("a")
-            loader.join("b", confirm_absence=True)
-            loader.join("c", confirm_absence=True)
+            loader.join("b", certainty=Certainty.ABSENCE)
+            loader.join("c", certainty=Certainty.ALL)
+            loader.join("c", certainty=Certainty.ABSENCE)
             await loader.join("c").done.wait()
 
     run(main())
-    assert reads.confirming == [["b", "c"]]
+    assert reads.certainties == [{"b": Certainty.ABSENCE, "c": Certainty.ALL}]
 
 
 def test_a_failed_batch_harms_no_other() -> None:

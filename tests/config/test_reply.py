@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.config.fakes import each
-from worker.config.reply import NotDynamo, batch_reply, delete_reply, get_reply, scan_reply
+from worker.config.reply import NotDynamo, batch_reply, get_reply, replaced_reply, scan_reply
 from worker.jobs.stored_attributes import StoredAttributes
 
 pytestmark = pytest.mark.once
@@ -122,12 +122,17 @@ def test_the_reply_of_a_get_has_an_item_or_nothing() -> None:
             get_reply(reply, keep)
 
 
-def test_the_reply_of_a_delete_says_whether_there_was_an_item() -> None:
-    assert not delete_reply(b"{}")
-    assert delete_reply(('{"Attributes":{"a":' + deep(5_000) + "}}").encode())
+def test_the_reply_of_a_write_has_the_item_that_it_replaced() -> None:
+    assert replaced_reply(b"{}", keep) is None
+    replaced = replaced_reply(b'{"Attributes":{"a":{"S":"x"}}}', keep)
+    assert replaced is not None
+    assert replaced.plain == {"a": "x"}
+    deepest = replaced_reply(('{"Attributes":{"a":' + deep(5_000) + "}}").encode(), keep)
+    assert deepest is not None
+    assert deepest.problem
     for reply in (b"", b"[]", b"null", b'{"hello":1}'):
         with pytest.raises(NotDynamo):
-            delete_reply(reply)
+            replaced_reply(reply, keep)
 
 
 def test_the_reply_of_a_scan_is_a_page() -> None:

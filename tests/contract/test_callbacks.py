@@ -51,7 +51,7 @@ def test_on_error_is_called_for_every_way_to_fail_and_changes_nothing(
 ) -> None:
     table.put("wide", width="wide")
     table.put("ok", width=1)
-    worker = start_worker(app=APP, max_attempts=1)
+    worker = start_worker(app=APP, max_attempts=1, config_invalid="bury")
     failing = {
         "ValueError": producer.push("fails", "why"),
         "Reject": producer.push("rejects", "why"),

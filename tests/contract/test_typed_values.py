@@ -14,7 +14,7 @@ pytestmark = pytest.mark.once
 
 APP = "tests.apps.values:app"
 IN_PROCESS = True
-SETTINGS = {"max_attempts": 1}
+SETTINGS = {"max_attempts": 1, "config_invalid": "bury"}
 UUID = "f6fb14ff-728c-4e1e-bf31-8d5f2478ab72"
 LONG = "0.12345678901234567890123456789"
 

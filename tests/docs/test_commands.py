@@ -105,6 +105,14 @@ def test_config(run: Run) -> None:
     assert found["s"]["result"] == {"width": 640, "ratio": 1.5, "version": 7}
     assert '"version":7' in one_line(said.by("worker result q"), '"id":"s"')
     assert '"max_attempts":8' in said.by("worker config list")
+    edited = said.by("worker config rollback")
+    assert "amount: " in edited
+    replaced = [json.loads(line)["replaced_by"] for line in edited.splitlines() if "digest" in line]
+    assert replaced == ["unset", "set", "put"]
+    (item,) = [line for line in edited.splitlines() if line.startswith('{"key":"quote"')]
+    assert '"retries":5' in item
+    assert '"backoff":{' in item
+    assert edited.endswith("problems: 0, warnings: 0\n")
 
 
 def test_handlers(run: Run) -> None:
@@ -120,7 +128,7 @@ def test_handlers(run: Run) -> None:
     assert one_line(around, "divide took ").endswith(" s")
     assert "divide buried: ZeroDivisionError" in around.splitlines()
     assert "divide buried: Reject" in around.splitlines()
-    assert "(ValueError)" in said.by("worker run with_sentry:app")
+    assert "(ValueError at " in said.by("worker run with_sentry:app")
 
 
 def test_producers(run: Run) -> None:
@@ -150,7 +158,10 @@ def test_operations(run: Run) -> None:
     said = run("docs/operations.md")
     assert '"dead":1' in said.by("status --json")
     assert "ZeroDivisionError" in said.by("status --json")
-    assert "problems: 0" in said.by("worker check")
+    assert "problems: 0" in said.by("status\nuv run worker check")
+    edited = said.by("worker config rollback")
+    assert "policy.timout" in edited
+    assert edited.endswith("problems: 0, warnings: 0\n")
     assert "1 job put back" in said.by("worker dead retry zero")
     assert "1 job dropped" in said.by("worker dead retry zero")
 

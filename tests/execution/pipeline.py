@@ -9,6 +9,7 @@ from typing import Any
 
 from worker.app import App
 from worker.errors import ConfigUnavailable
+from worker.execution.bad_configs import BadConfigs
 from worker.execution.bound_handler import BoundHandler
 from worker.execution.claimed_job import ClaimedJob
 from worker.execution.config_pace import ConfigPace
@@ -51,6 +52,9 @@ class Items:
             raise ConfigUnavailable("away")
         return self._item(key)
 
+    async def load_again(self, key: str) -> ConfigItem:
+        return await self.load(key)
+
     def is_stale(self, _: ConfigItem) -> bool:
         return False
 
@@ -68,7 +72,8 @@ async def _never_alone(_: ClaimedJob) -> Outcome | None:
 class Harness:
     """Runs jobs of one app. Make it within a running event loop.
 
-    Configs come from `configs` where it is given, else from `items`.
+    Configs come from `configs` where it is given, else from `items`. Jobs of bad configs are buried
+    at once unless `bad_configs` says otherwise.
     """
 
     def __init__(
@@ -79,6 +84,7 @@ class Harness:
         policy: Policy | None = None,
         state: Any = None,
         configs: Configs | None = None,
+        bad_configs: BadConfigs | None = None,
         wait_alone: Callable[[ClaimedJob], Awaitable[Outcome | None]] = _never_alone,
     ) -> None:
         defaults = JobDefaults(policy or Policy(), 10**6, 10**6, 3)
@@ -92,6 +98,7 @@ class Harness:
             self.hooks.failed.append(self.reports.failed)
         for handler in handlers.values():
             handler.give_state(state)
+        self.bad_configs = bad_configs or BadConfigs(keep=False, ttl=0, max_stale=0)
         self.clock = RedisClock()
         self.outcomes = Outcomes(defaults, "harness", self.clock, self.hooks.failed)
         self.threads = HandlerThreads(10)
@@ -99,7 +106,7 @@ class Harness:
         self.pipeline = Pipeline(
             handlers,
             self.outcomes,
-            ConfigStep(configs or self.items, ConfigPace(10), self.outcomes),
+            ConfigStep(configs or self.items, ConfigPace(10), self.outcomes, self.bad_configs),
             HandlerStep(self.outcomes, self.limits, self.threads, self.hooks),
             self.hooks,
             wait_alone,

@@ -12,6 +12,8 @@ SETTINGS = {
     "max_job_bytes": 10_000,
     "max_result_bytes": 5_000,
     "lease": 1,
+    "config_ttl": 0.5,
+    "config_invalid": "bury",
 }
 
 # Where the job is buried, the reason; else the status of its result.

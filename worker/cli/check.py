@@ -5,13 +5,15 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from worker.cli.common import QueuesOption, open_queues, run, wants_colours
+from worker.cli.common import QueuesOption, count_of, open_queues, run, wants_colours
 from worker.runtime.printable import printable
 
 if TYPE_CHECKING:
+    from worker.app import App
     from worker.broker.server_info import Server
     from worker.config.table import ConfigTable
     from worker.jobs.policy import Policy
+    from worker.jobs.stored_attributes import StoredAttributes
     from worker.settings import Settings
 
 _SKEW = 1.0  # seconds between the clocks, above which the logs don't match
@@ -28,6 +30,9 @@ class Finding(NamedTuple):
 def check(
     target: Annotated[str, typer.Argument(metavar="MODULE:APP", help="Where the App is.")],
     queue: QueuesOption = None,
+    all_items: Annotated[
+        bool, typer.Option("--all-items", help="Check all items, not only those of handlers.")
+    ] = False,
 ) -> None:
     """Check the app, Redis and DynamoDB; change nothing.
 
@@ -36,7 +41,12 @@ def check(
 
     async def main(settings: "Settings") -> int:
         counts = {"ok": 0, "warning": 0, "problem": 0}
-        for part in (_about_app(target, settings), _about_redis(settings), _about_table(settings)):
+        parts = (
+            _about_app(target, settings),
+            _about_redis(settings),
+            _about_table(target, settings, all_items=all_items),
+        )
+        for part in parts:
             async for level, text in part:
                 counts[level] += 1
                 label = f"{level:<8}"
@@ -153,7 +163,9 @@ def _about_persistence(server: "Server") -> Iterator[Finding]:
         yield Finding("problem", f"a restart of Redis loses all jobs: {turn_on}")
 
 
-async def _about_table(settings: "Settings") -> AsyncIterator[Finding]:
+async def _about_table(
+    target: str, settings: "Settings", *, all_items: bool
+) -> AsyncIterator[Finding]:
     from worker.config.client import open_dynamo
     from worker.config.table import ConfigTable
     from worker.errors import WorkerError
@@ -171,8 +183,53 @@ async def _about_table(settings: "Settings") -> AsyncIterator[Finding]:
                 f"table {table.name!r} with the key {table.key_attribute!r} can be read at "
                 f"{client.meta.endpoint_url}",
             )
+            async for finding in _about_items(target, settings, table, all_items=all_items):
+                yield finding
     except WorkerError as error:
         yield Finding("problem", str(error))
+
+
+async def _about_items(
+    target: str, settings: "Settings", table: "ConfigTable", *, all_items: bool
+) -> AsyncIterator[Finding]:
+    """Look at the items of the app's handlers, or at all: whether their jobs could use them."""
+    from worker.errors import WorkerError
+    from worker.execution.item_check import ItemCheck
+    from worker.jobs.config_item import ConfigItem
+    from worker.process.loading import load_app
+
+    try:
+        app = load_app(target)
+        item_check = ItemCheck(app, settings.policy)
+    except WorkerError:
+        return  # which was reported
+    count = bad = 0
+    found = table.items() if all_items else _items_of(app, table)
+    async for key, attributes in found:
+        count += 1
+        item = ConfigItem(
+            key, attributes, 0.0, key_attribute=table.key_attribute, absence_confirmed=True
+        )
+        problem = item_check.problem(item)
+        if problem is not None:
+            bad += 1
+            yield Finding("problem", f"item {key!r} can't be used: {problem}")
+    whose = "of the table" if all_items else "under the names of handlers"
+    if count > bad:
+        yield Finding("ok", f"{count - bad:,} of {count_of(count, 'item')} {whose} can be used")
+
+
+async def _items_of(
+    app: "App", table: "ConfigTable"
+) -> "AsyncIterator[tuple[str, StoredAttributes]]":
+    """Yield the items that jobs of the app's handlers use unless they name others."""
+    from worker.config.table import BATCH
+
+    names = sorted(app.handlers)
+    for first in range(0, len(names), BATCH):
+        for key, attributes in (await table.read(names[first : first + BATCH])).items():
+            if attributes is not None:
+                yield key, attributes
 
 
 async def _schema_problem(table: "ConfigTable") -> str | None:

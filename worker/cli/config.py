@@ -1,10 +1,6 @@
 """`worker config`: look at the config table and edit it."""
 
-import json
-from base64 import b64encode
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from decimal import Decimal
+import re
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -20,76 +16,231 @@ from worker.cli.common import (
     read_stdin,
     run,
 )
+from worker.cli.config_editor import edit_in_editor
+from worker.cli.config_text import json_text, json_value, masked, parsed, without_key
+from worker.cli.config_writes import (
+    REFUSED,
+    Checks,
+    complain_of_missing,
+    open_table,
+    refusal,
+    replace,
+    say_done,
+    shown,
+)
 from worker.cli.table import Table
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from worker.config.edits import Edits
+    from worker.config.history import Version
+    from worker.config.raw_items import Raw
     from worker.config.table import ConfigTable
     from worker.jobs.stored_attributes import StoredAttributes
     from worker.settings import Settings
 
-# A number of this many digits at most is written out, without an exponent.
-_PLAIN_DIGITS = 40
-
 app: typer.Typer = group(help="The config table in DynamoDB: look at items, edit them, create it.")
 
 Key = Annotated[str, typer.Argument(metavar="KEY", help="The item's key.")]
+Show = Annotated[
+    bool, typer.Option("--show", help="Show secrets on a terminal too; a pipe gets them whole.")
+]
+AppOption = Annotated[
+    str | None,
+    typer.Option(
+        "--app",
+        metavar="MODULE:APP",
+        help="Refuse an item that no handler of this app could use (default: WORKER_APP).",
+    ),
+]
+Force = Annotated[bool, typer.Option("--force", help="Write what no job could use all the same.")]
+
+
+# -- looking ---------------------------------------------------------------------------------------
 
 
 @app.command()
-def get(key: Key) -> None:
+def get(key: Key, show: Show = False) -> None:
     """Print the whole item as JSON. Exit code 3 where there is none."""
 
     async def main(settings: "Settings") -> int:
-        async with _open_table(settings) as table:
+        async with open_table(settings) as table:
             item = await table.get(_checked(key))
         if item is None:
-            return _complain_of_missing(key, settings)
-        return 0 if _print(key, item, settings) else 1
-
-    run(main)
-
-
-@app.command()
-def put(
-    key: Key,
-    item: Annotated[str, typer.Argument(metavar="JSON", help="The item; '-' reads it from stdin.")],
-) -> None:
-    """Write a whole item, in place of what is there.
-
-    Workers use it within WORKER_CONFIG_TTL seconds.
-    """
-    attributes = _parsed(read_stdin() if item == "-" else bytes_of(item))
-
-    async def main(settings: "Settings") -> int:
-        if attributes.get(settings.config_key, key) != key:
-            raise typer.BadParameter(
-                f"its {settings.config_key!r} is another key than {key!r}", param_hint="JSON"
-            )
-        async with _open_table(settings) as table:
-            try:
-                await table.put(_checked(key), attributes)
-            except ValueError as error:
-                raise typer.BadParameter(str(error), param_hint="JSON") from None
-        _warn_of_policy(attributes.get("policy"))
-        typer.echo(f"{key}: written to table {settings.config_table!r}")
-        return 0
+            return complain_of_missing(key, settings)
+        return 0 if _print(key, item, settings, show=show) else 1
 
     run(main)
 
 
 @app.command("list")
-def list_(as_json: JsonOption = False) -> None:
+def list_(as_json: JsonOption = False, show: Show = False) -> None:
     """Show all items.
 
     A table on a terminal, else one JSON object a line.
     """
 
     async def main(settings: "Settings") -> int:
-        async with _open_table(settings) as table:
+        async with open_table(settings) as table:
             if as_json or not on_terminal():
-                printed = [_print(*item, settings) async for item in table.scan()]
+                printed = [_print(*item, settings, show=show) async for item in table.items()]
                 return 0 if all(printed) else 1
-            return await _show(table)
+            return await _show(table, show=show)
+
+    run(main)
+
+
+@app.command()
+def history(key: Key, as_json: JsonOption = False, show: Show = False) -> None:
+    """Show the versions of the item that edits replaced, newest first.
+
+    A table on a terminal, else one JSON object a line. Exit code 3 where there are none.
+    """
+
+    async def main(settings: "Settings") -> int:
+        async with open_table(settings) as table:
+            from worker.config.history import History
+
+            versions = await History(table).versions(_checked(key))
+        if not versions:
+            complain(f"there is no history of {key!r} in table {settings.config_table!r}")
+            return NOT_THERE
+        _print_versions(key, versions, settings, as_json=as_json, show=show)
+        return 0
+
+    run(main)
+
+
+# -- editing ---------------------------------------------------------------------------------------
+
+
+@app.command()
+def put(
+    key: Key,
+    item: Annotated[str, typer.Argument(metavar="JSON", help="The item; '-' reads it from stdin.")],
+    app: AppOption = None,
+    force: Force = False,
+) -> None:
+    """Write a whole item, in place of what is there.
+
+    Workers use it within WORKER_CONFIG_TTL seconds.
+    """
+    attributes = parsed(read_stdin() if item == "-" else bytes_of(item))
+
+    async def main(settings: "Settings") -> int:
+        meant = _raw_item(attributes, _checked(key), settings)
+        if why := refusal(key, meant, Checks(app, force), settings):
+            complain(why)
+            return REFUSED
+        async with open_table(settings) as table:
+            edits = _edits(table)
+            await edits.put(key, meant, "put")
+        say_done(edits, key, "written to")
+        return 0
+
+    run(main)
+
+
+@app.command("set")
+def set_(
+    key: Key,
+    assignments: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATH=VALUE...",
+            help="policy.timeout=10 name=acme: JSON where it parses, else text. PATH:=JSON must "
+            "be JSON.",
+        ),
+    ],
+    app: AppOption = None,
+    force: Force = False,
+) -> None:
+    """Set attributes of an item, and leave the others as they are.
+
+    Where there is no item it is made. Exit code 4: somebody else changed it meanwhile.
+    """
+    changes = [_assignment(text) for text in assignments]
+
+    def changed(item: "Raw | None") -> "Raw":
+        from worker.config.raw_items import raw_value, with_value
+
+        item = item or {}
+        for path, value in changes:
+            item = with_value(item, path, raw_value(value))
+        return item
+
+    _edit_item(key, "set", changed, Checks(app, force))
+
+
+@app.command()
+def unset(
+    key: Key,
+    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="policy.timeout")],
+    app: AppOption = None,
+    force: Force = False,
+) -> None:
+    """Remove attributes of an item, and leave the others as they are.
+
+    Exit code 3: there is no such attribute; 4: somebody else changed the item meanwhile.
+    """
+
+    def changed(item: "Raw | None") -> "Raw | None":
+        from worker.config.raw_items import without_value
+
+        if item is not None:
+            for path in paths:
+                item = without_value(item, path)
+        return item
+
+    _edit_item(key, "unset", changed, Checks(app, force))
+
+
+@app.command()
+def edit(key: Key, app: AppOption = None, force: Force = False) -> None:
+    """Edit an item as JSON in $EDITOR.
+
+    What is not edited stays as it is. Where there is no item it is made. Exit code 4: somebody else
+    changed it meanwhile.
+    """
+
+    async def main(settings: "Settings") -> int:
+        async with open_table(settings) as table:
+            return await edit_in_editor(_edits(table), _checked(key), Checks(app, force), settings)
+
+    run(main)
+
+
+@app.command()
+def rollback(
+    key: Key,
+    version: Annotated[
+        str | None,
+        typer.Argument(metavar="VERSION", help="Of 'worker config history' (default: the latest)."),
+    ] = None,
+    app: AppOption = None,
+    force: Force = False,
+) -> None:
+    """Write a version again that an edit has replaced. A second rollback undoes the first.
+
+    Exit code 3: there is no such version; 4: somebody else changed the item meanwhile.
+    """
+
+    async def main(settings: "Settings") -> int:
+        async with open_table(settings) as table:
+            edits = _edits(table)
+            read = await edits.read(_checked(key))
+            found = _chosen(await edits.history.versions(key), read, version)
+            if found is None:
+                which = f"version {version!r}" if version else "version"
+                complain(f"there is no {which} of {key!r} to go back to: 'worker config history'")
+                return NOT_THERE
+            if found.item is not None and (
+                why := refusal(key, found.item, Checks(app, force), settings)
+            ):
+                complain(why)
+                return REFUSED
+            return await replace(edits, key, read, found.item, "rollback")
 
     run(main)
 
@@ -99,10 +250,11 @@ def delete(key: Key) -> None:
     """Delete the item. Exit code 3 where there is none."""
 
     async def main(settings: "Settings") -> int:
-        async with _open_table(settings) as table:
-            if not await table.delete(_checked(key)):
-                return _complain_of_missing(key, settings)
-        typer.echo(f"{key}: deleted from table {settings.config_table!r}")
+        async with open_table(settings) as table:
+            edits = _edits(table)
+            if not await edits.delete(_checked(key)):
+                return complain_of_missing(key, settings)
+        say_done(edits, key, "deleted from")
         return 0
 
     run(main)
@@ -114,7 +266,7 @@ def init() -> None:
 
     async def main(settings: "Settings") -> int:
         name, key = settings.config_table, settings.config_key
-        async with _open_table(settings) as table:
+        async with open_table(settings) as table:
             if await table.create():
                 typer.echo(f"Table {name!r} is created, with the partition key {key!r}.")
                 return 0
@@ -128,61 +280,111 @@ def init() -> None:
     run(main)
 
 
-@asynccontextmanager
-async def _open_table(settings: "Settings") -> "AsyncIterator[ConfigTable]":
-    from worker.config.client import open_dynamo
-    from worker.config.table import ConfigTable
-
-    async with open_dynamo(settings) as (_, client):
-        yield ConfigTable(client, settings.config_table, settings.config_key)
+# -- what was typed --------------------------------------------------------------------------------
 
 
 def _checked(key: str) -> str:
-    from worker.jobs.config_item import MAX_KEY_BYTES
+    from worker.jobs.config_item import MAX_KEY_BYTES, is_history
 
     if not 1 <= len(key.encode(errors="replace")) <= MAX_KEY_BYTES:
         raise typer.BadParameter(f"a key has 1 to {MAX_KEY_BYTES:,} bytes", param_hint="KEY")
+    if is_history(key):
+        raise typer.BadParameter(
+            "an item of such a key holds the history of another: 'worker config history'",
+            param_hint="KEY",
+        )
     return key
 
 
-def _parsed(text: bytes) -> dict[str, Any]:
-    """Parse an item, its numbers exact."""
+_assigned = re.compile(r"((?:\\.|[^=\\])+?)(:?=)(.*)", re.DOTALL).fullmatch
 
-    def refuse(constant: str) -> NoReturn:
-        raise ValueError(f"{constant} is no JSON")
+
+def _assignment(text: str) -> tuple[str, Any]:
+    """Return the path and the value of `path=value` or `path:=json`."""
+    found = _assigned(text)
+    if found is None:
+        raise typer.BadParameter(f"{text!r} is not PATH=VALUE", param_hint="PATH=VALUE")
+    path, sign, value = found.groups()
+    try:
+        return path, json_value(value)
+    except (ValueError, RecursionError) as error:
+        if sign == "=":
+            return path, value
+        raise typer.BadParameter(f"{path}: not JSON: {error}", param_hint="PATH:=JSON") from None
+
+
+def _raw_item(attributes: dict[str, Any], key: str, settings: "Settings") -> "Raw":
+    from worker.config.raw_items import raw_item
 
     try:
-        item = json.loads(text, parse_float=Decimal, parse_constant=refuse)
-    except (ValueError, RecursionError) as error:
-        raise typer.BadParameter(f"not JSON: {error}", param_hint="JSON") from None
-    if not isinstance(item, dict):
-        raise typer.BadParameter("an item is a JSON object", param_hint="JSON")
-    return item
+        return raw_item(without_key(attributes, key, settings))
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="JSON") from None
 
 
-def _warn_of_policy(policy: Any) -> None:
-    """Complain at once of what would bury every job of this config later."""
-    from worker.jobs.config_item import plain
-    from worker.jobs.policy import policy_problems
-
-    problems = policy_problems({} if policy is None else plain(policy))
-    if problems:
-        why = "; ".join(map(str, problems))
-        complain(f"written, but its jobs will be buried as config_invalid: {why}")
+# -- edits of what is there ------------------------------------------------------------------------
 
 
-def _complain_of_missing(key: str, settings: "Settings") -> int:
-    complain(f"there is no item {key!r} in table {settings.config_table!r}")
-    return NOT_THERE
+def _edits(table: "ConfigTable") -> "Edits":
+    from worker.config.edits import Edits
+
+    return Edits(table)
 
 
-def _print(key: str, item: "StoredAttributes", settings: "Settings") -> bool:
+def _edit_item(
+    key: str, command: str, changed: "Callable[[Raw | None], Raw | None]", checks: Checks
+) -> NoReturn:
+    """Read the item, change it by `changed`, write it where it is still the same."""
+    from worker.config.raw_items import PathError
+
+    async def main(settings: "Settings") -> int:
+        async with open_table(settings) as table:
+            edits = _edits(table)
+            read = await edits.read(_checked(key))
+            try:
+                meant = changed(read)
+            except PathError as error:
+                complain(f"{key}: not written: {error}")
+                return NOT_THERE if error.is_absent else REFUSED
+            except ValueError as error:
+                raise typer.BadParameter(str(error), param_hint="VALUE") from None
+            if meant is None:
+                return complain_of_missing(key, settings)
+            if settings.config_key in meant:
+                complain(f"{key}: not written: {settings.config_key!r} is the key itself")
+                return REFUSED
+            if why := refusal(key, meant, checks, settings):
+                complain(why)
+                return REFUSED
+            return await replace(edits, key, read, meant, command)
+
+    run(main)
+
+
+def _chosen(versions: "list[Version]", now: "Raw | None", name: str | None) -> "Version | None":
+    """Return the latest version of this name; without one, the latest that differs from now's."""
+    from worker.config.raw_items import same
+
+    for version in versions:
+        if version.is_named(name) if name is not None else not same(version.item, now):
+            return version
+    return None
+
+
+# -- output ----------------------------------------------------------------------------------------
+
+
+def _visible(item: Any, *, show: bool) -> Any:
+    return item if show or not on_terminal() else masked(item)
+
+
+def _print(key: str, item: "StoredAttributes", settings: "Settings", *, show: bool) -> bool:
     """Print the item; False where it holds what can't be used, of which one line says where."""
     if item.problem is not None:
         _complain_of(key, item)
         return False
-    name = settings.config_key
-    typer.echo(_json({name: key, **item.exact()}).encode())
+    whole = {settings.config_key: key, **item.exact()}
+    typer.echo(json_text(_visible(whole, show=show)).encode())
     return True
 
 
@@ -190,19 +392,19 @@ def _complain_of(key: str, item: "StoredAttributes") -> None:
     complain(f"the item {key!r} can't be used, nor shown: {item.problem}")
 
 
-async def _show(table: "ConfigTable") -> int:
+async def _show(table: "ConfigTable", *, show: bool) -> int:
     rows = Table("Key", "Config", "Policy")
     count = 0
     unusable = []
-    async for key, item in table.scan():
+    async for key, item in table.items():
         count += 1
         if item.problem is not None:
             unusable.append((key, item))
             continue
-        attributes = item.exact()
+        attributes = _visible(item.exact(), show=show)
         del attributes[table.key_attribute]
         policy = attributes.pop("policy", None)
-        rows.add(key, _json(attributes), "-" if policy is None else _json(policy))
+        rows.add(key, json_text(attributes), "-" if policy is None else json_text(policy))
     if count > len(unusable):
         rows.print()
     typer.echo(f"{count_of(count, 'item')} in table {table.name!r}")
@@ -211,16 +413,34 @@ async def _show(table: "ConfigTable") -> int:
     return 1 if unusable else 0
 
 
-def _json(value: Any) -> str:
-    """Return JSON with every digit of a number, sets as arrays, binary in base64."""
-    if isinstance(value, dict):
-        return f"{{{','.join(f'{_json(name)}:{_json(item)}' for name, item in value.items())}}}"
-    if isinstance(value, list):
-        return f"[{','.join(map(_json, value))}]"
-    if isinstance(value, set):
-        return _json(sorted(value))
-    if isinstance(value, Decimal):
-        return format(value, "f") if abs(value.adjusted()) < _PLAIN_DIGITS else str(value)
-    if isinstance(value, bytes):
-        value = b64encode(value).decode()
-    return json.dumps(value, ensure_ascii=False)
+def _print_versions(
+    key: str, versions: "list[Version]", settings: "Settings", *, as_json: bool, show: bool
+) -> None:
+    from datetime import datetime
+
+    table = Table("Version", "Digest", "Replaced", "By", "Item")
+    in_lines = as_json or not on_terminal()
+    for version in versions:
+        item = None
+        if version.item is not None:
+            item = _visible(shown(key, version.item, settings), show=show)
+        facts = {
+            "version": version.version,
+            "digest": version.digest,
+            "replaced_at": version.replaced_at,
+            "replaced_by": version.replaced_by,
+            "item": item,
+        }
+        if in_lines:
+            typer.echo(json_text(facts).encode())
+        else:
+            at = datetime.fromtimestamp(version.replaced_at / 1000).astimezone()
+            table.add(
+                "-" if item is None else version.version,
+                version.digest or "-",
+                f"{at:%Y-%m-%d %H:%M:%S}",
+                version.replaced_by,
+                "no item" if item is None else json_text(item),
+            )
+    if not in_lines:
+        table.print()

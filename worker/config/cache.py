@@ -18,10 +18,11 @@ _REFRESH_FROM, _REFRESH_TO = 0.4, 0.7
 class _Entry:
     """One remembered item, when a job last used it, and its share of the time to live."""
 
-    __slots__ = ("item", "share", "used_at")
+    __slots__ = ("item", "share", "size", "used_at")
 
     def __init__(self, item: ConfigItem, used_at: float) -> None:
         self.item = item
+        self.size = item.size + item.kept_size
         self.used_at = used_at
         self.share = random.uniform(_REFRESH_FROM, _REFRESH_TO)
 
@@ -87,18 +88,18 @@ class ConfigCache:
         refreshed goes cold.
         """
         old = self._entries.get(item.key)
-        if old is not None and old.item.asked_at > item.asked_at:
-            return
         if old is not None:
-            self._bytes -= old.item.size
-            if old.item.attributes is item.attributes:
-                item.views = old.item.views  # validated once for as long as the item stays the same
-        self._bytes += item.size
-        self._entries[item.key] = _Entry(item, old.used_at if old else item.asked_at)
+            item.follow(old.item)
+            if old.item.asked_at > item.asked_at:
+                return
+            self._bytes -= old.size
+        entry = _Entry(item, old.used_at if old else item.asked_at)
+        self._bytes += entry.size
+        self._entries[item.key] = entry
         self._entries.move_to_end(item.key)
         while len(self._entries) > self._size or self._bytes > self._max_bytes:
             _, forgotten = self._entries.popitem(last=False)
-            self._bytes -= forgotten.item.size
+            self._bytes -= forgotten.size
 
     def known(self, keys: Iterable[str]) -> dict[str, StoredAttributes]:
         """Return the attributes that are remembered of these keys, however old."""

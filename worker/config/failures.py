@@ -45,6 +45,11 @@ _SERVER_ERROR = 500  # the first HTTP status of a server that fails
 _LONGEST = 300  # characters of somebody else's message
 
 
+def is_failed_condition(error: Exception) -> bool:
+    """Whether a conditional write was not done because its condition does not hold."""
+    return isinstance(error, ClientError) and _code(error) == "ConditionalCheckFailedException"
+
+
 def call_failure(error: Exception, table: str, endpoint: str) -> ConfigUnavailable:
     """Return what to raise for an error of a call to DynamoDB."""
     if isinstance(error, ConfigUnavailable):

@@ -8,6 +8,7 @@ costs one request for every hundred keys, and a slow read does not hold up the n
 import math
 from collections import deque
 from collections.abc import Awaitable, Callable
+from enum import IntEnum
 
 import anyio
 import anyio.lowlevel
@@ -22,18 +23,27 @@ MOST_IN_FLIGHT = 8
 # read, so that a flood fills its batches; short beside a slow one.
 _GATHER = 0.02
 
-Read = Callable[[dict[str, bool]], Awaitable[dict[str, ConfigItem]]]
+
+class Certainty(IntEnum):
+    """What of a read must be consistent."""
+
+    NOTHING = 0
+    ABSENCE = 1  # where nothing is found, a consistent read must have found nothing
+    ALL = 2
+
+
+Read = Callable[[dict[str, Certainty]], Awaitable[dict[str, ConfigItem]]]
 
 
 class Batch:
-    """Keys that are read together, each with whether its absence must be confirmed.
+    """Keys that are read together, each with how certain its read must be.
 
     `items` and `error` are set when `done` is; neither is where the loader was closed meanwhile.
     """
 
     def __init__(self, opened_at: float) -> None:
         self.opened_at = opened_at
-        self.keys: dict[str, bool] = {}
+        self.keys: dict[str, Certainty] = {}
         self.items: dict[str, ConfigItem] = {}
         self.error: ConfigUnavailable | None = None
         self.sent = False
@@ -69,7 +79,9 @@ class BatchLoader:
         """How many keys wait to be sent."""
         return sum(len(batch.keys) for batch in self._waiting)
 
-    def join(self, key: str, *, confirm_absence: bool = False, share: bool = True) -> Batch:
+    def join(
+        self, key: str, *, certainty: Certainty = Certainty.NOTHING, share: bool = True
+    ) -> Batch:
         """Return the batch that will bring this key.
 
         `share` allows a batch whose read has begun already. Raise ConfigUnavailable when closed.
@@ -79,8 +91,8 @@ class BatchLoader:
         batch = self._batch_of.get(key)
         if batch is None or (batch.sent and not share):
             batch = self._batch_of[key] = self._with_room(self._group)
-            batch.keys[key] = False
-        batch.keys[key] |= confirm_absence
+            batch.keys[key] = Certainty.NOTHING
+        batch.keys[key] = max(batch.keys[key], certainty)
         if len(batch.keys) == BATCH:
             self._changed.set()
         return batch

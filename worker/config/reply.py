@@ -61,13 +61,16 @@ def get_reply(body: bytes, decode: Decode[Item]) -> Item | None:
     return item
 
 
-def delete_reply(body: bytes) -> bool:
-    """Whether a DeleteItem that returns what it deleted has deleted anything."""
-    for name in _Reader(body).members():
-        if name == "Attributes":
-            return True
-        raise NotDynamo("its reply has more than Attributes")
-    return False
+def replaced_reply(body: bytes, decode: Decode[Item]) -> Item | None:
+    """Return the item that a write returns as it was before, None where there was none."""
+    item: Item | None = None
+    reader = _Reader(body)
+    for name in reader.members():
+        if name != "Attributes":
+            raise NotDynamo("its reply has more than Attributes")
+        item = decode(*reader.item())
+    reader.end()
+    return item
 
 
 def scan_reply(body: bytes, decode: Decode[Item]) -> tuple[list[Item], Any]:

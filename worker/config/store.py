@@ -13,12 +13,12 @@ from itertools import islice
 from typing import Any
 
 from worker.config.cache import ConfigCache
-from worker.config.loader import BatchLoader
+from worker.config.loader import BatchLoader, Certainty
 from worker.config.outage import ConfigOutage
 from worker.config.refresher import Refresher
 from worker.config.table import BATCH, ConfigTable
 from worker.errors import ConfigUnavailable
-from worker.jobs.config_item import MAX_KEY_BYTES, ConfigItem, copied
+from worker.jobs.config_item import MAX_KEY_BYTES, ConfigItem, copied, is_history
 from worker.jobs.stored_attributes import StoredAttributes
 from worker.runtime.task_group import background
 
@@ -91,13 +91,16 @@ class ConfigStore:
         With `confirm_absence` an absence comes from a consistent read that began after this call.
         Raise ConfigUnavailable where the item can't be read and none is remembered.
         """
+        if is_history(key):
+            return self._absent(key)
         if self._outage.failures:
             self._probe([key])
             return self._stale(key, confirm_absence, None)
         called_at = self._monotonic()
         share = self._ttl > 0
+        certainty = Certainty.ABSENCE if confirm_absence else Certainty.NOTHING
         while True:
-            batch = self._loader.join(key, confirm_absence=confirm_absence, share=share)
+            batch = self._loader.join(key, certainty=certainty, share=share)
             await batch.done.wait()
             item = batch.items.get(key)
             if item is None:
@@ -106,6 +109,21 @@ class ConfigStore:
                 self._cache.use(key)
                 return item
             share = False
+
+    async def load_again(self, key: str) -> ConfigItem:
+        """Read the item consistently, after this call began, in a batch as `load` does.
+
+        Raise ConfigUnavailable where it can't be read now.
+        """
+        if self._outage.failures:
+            self._probe([key])
+            raise _unread()
+        batch = self._loader.join(key, certainty=Certainty.ALL, share=False)
+        await batch.done.wait()
+        item = batch.items.get(key)
+        if item is None:
+            raise batch.error or _unread()
+        return item
 
     async def get(self, key: str) -> dict[str, Any]:
         """Return the whole item as plain values, the caller's own copy; `{}` where there is none.
@@ -130,8 +148,18 @@ class ConfigStore:
         """Return what is remembered of a key that can't be read now, or raise the error."""
         item = self._cache.stale(key, confirm_absence=confirm_absence)
         if item is None:
-            raise error or ConfigUnavailable("DynamoDB could not be read a moment ago")
+            raise error or _unread()
         return item
+
+    def _absent(self, key: str) -> ConfigItem:
+        """Return that there is no such item: none that workers read."""
+        return ConfigItem(
+            key,
+            None,
+            self._monotonic(),
+            key_attribute=self._table.key_attribute,
+            absence_confirmed=True,
+        )
 
     def _probe(self, keys: Iterable[str]) -> None:
         """Look whether DynamoDB is back, by one request at a time that nobody waits for."""
@@ -147,14 +175,14 @@ class ConfigStore:
         for key in keys:
             self._loader.join(key)
 
-    async def _read(self, keys: dict[str, bool]) -> dict[str, ConfigItem]:
+    async def _read(self, keys: dict[str, Certainty]) -> dict[str, ConfigItem]:
         """Read one batch, remember what it brings, and note whether DynamoDB can be read."""
         if self._outage.pauses_reads:
-            raise ConfigUnavailable("DynamoDB could not be read a moment ago")
+            raise _unread()
         began_at = self._monotonic()
-        confirmed = {key for key, confirm_absence in keys.items() if confirm_absence}
+        confirmed = {key for key, certainty in keys.items() if certainty}
         try:
-            found = await self._find(list(keys), confirmed)
+            found = await self._find(keys)
         except ConfigUnavailable as error:
             self._outage.failed(error, began_at)
             raise
@@ -175,17 +203,22 @@ class ConfigStore:
             self._cache.remember(item)
         return items
 
-    async def _find(
-        self, keys: list[str], confirmed: set[str]
-    ) -> dict[str, StoredAttributes | None]:
+    async def _find(self, keys: dict[str, Certainty]) -> dict[str, StoredAttributes | None]:
         known = self._cache.known(keys)
-        found = await self._table.read(keys, known=known)
-        absent = [key for key in confirmed if found[key] is None]
-        if absent:
-            # An eventually consistent read may miss an item written a moment ago, and a job must
-            # not be buried for that.
-            found |= await self._table.read(absent, consistent=True, known=known)
+        found: dict[str, StoredAttributes | None] = {}
+        quick = [key for key, certainty in keys.items() if certainty is not Certainty.ALL]
+        if quick:
+            found = await self._table.read(quick, known=known)
+        # An eventually consistent read may miss what was written a moment ago, and a job must not
+        # be buried for that.
+        again = [key for key, certainty in keys.items() if certainty and found.get(key) is None]
+        if again:
+            found |= await self._table.read(again, consistent=True, known=known)
         return found
+
+
+def _unread() -> ConfigUnavailable:
+    return ConfigUnavailable("DynamoDB could not be read a moment ago")
 
 
 def _is_certain(item: ConfigItem, called_at: float) -> bool:

@@ -2,18 +2,18 @@
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
-from boto3.dynamodb.types import TypeSerializer
 
-from worker.config.failures import WRONG_KEY, call_failure
+from worker.config.expressions import replacement, whole
+from worker.config.failures import WRONG_KEY, call_failure, is_failed_condition
 from worker.config.own_calls import parsed_reply, raw_reply
-from worker.config.reply import NotDynamo, batch_reply, delete_reply, get_reply, scan_reply
+from worker.config.raw_items import Raw, raw_item
+from worker.config.reply import NotDynamo, batch_reply, get_reply, replaced_reply, scan_reply
 from worker.errors import ConfigUnavailable
-from worker.jobs.attribute_values import decoded, exact_number
 from worker.jobs.backoff import Backoff
+from worker.jobs.config_item import is_history
 from worker.jobs.stored_attributes import StoredAttributes
 
 if TYPE_CHECKING:
@@ -25,11 +25,13 @@ BATCH = 100  # BatchGetItem takes no more keys at once
 # A reply of more bytes is decoded in a thread: this many take some 5 ms, while no other job runs.
 _LARGE = 64 * 1024
 
-_serialize = TypeSerializer().serialize
-
 # Throttled keys come back as unprocessed: about two seconds in all before they count as failed.
 _UNPROCESSED = Backoff(base=0.1, factor=2.0, max=1.0)
 _UNPROCESSED_TRIES = 5
+
+
+class ItemChanged(Exception):
+    """A conditional write was not done, since its condition does not hold."""
 
 
 class ConfigTable:
@@ -100,21 +102,54 @@ class ConfigTable:
 
         Raise ValueError for what DynamoDB can't hold, or workers can't read.
         """
-        attributes = {**attributes, self.key_attribute: key}
-        try:
-            item = {name: _serialize(exact(value)) for name, value in attributes.items()}
-            decoded(item, exact_number)
-        except ArithmeticError as error:
-            raise ValueError(
-                "DynamoDB holds numbers of up to 38 digits, between 1e-130 and 1e126"
-            ) from error
-        except RecursionError as error:
-            raise ValueError("DynamoDB holds values of up to 32 levels") from error
-        with self._explained():
-            await raw_reply(self._client.put_item(TableName=self.name, Item=item))
+        await self.put_raw(key, raw_item(attributes))
 
-    async def delete(self, key: str) -> bool:
-        """Delete the item; False where there was none."""
+    async def put_raw(self, key: str, attributes: Raw) -> Raw | None:
+        """Write the whole item. Return the one that it replaced, without its key.
+
+        Attributes are DynamoDB's own JSON, here and in all that follows.
+        """
+        with self._explained():
+            body = await raw_reply(
+                self._client.put_item(
+                    TableName=self.name,
+                    Item=whole(self.key_attribute, key, attributes),
+                    ReturnValues="ALL_OLD",
+                )
+            )
+            return self._replaced(body)
+
+    async def put_revision(self, key: str, attributes: Raw, revision: int) -> None:
+        """Write the whole item where its `revision` is this one; 0: where there is no item.
+
+        Raise ItemChanged.
+        """
+        condition: dict[str, Any] = {
+            "ConditionExpression": "#r = :r",
+            "ExpressionAttributeNames": {"#r": "revision"},
+            "ExpressionAttributeValues": {":r": {"N": str(revision)}},
+        }
+        if revision == 0:
+            condition = {
+                "ConditionExpression": "attribute_not_exists(#k)",
+                "ExpressionAttributeNames": {"#k": self.key_attribute},
+            }
+        item = whole(self.key_attribute, key, attributes)
+        with self._explained(conditional=True):
+            await raw_reply(self._client.put_item(TableName=self.name, Item=item, **condition))
+
+    async def replace(self, key: str, read: Raw | None, meant: Raw | None) -> None:
+        """Make of the item that was read the one that is meant; None is no item.
+
+        An attribute that was added since stays as it is, unless very many change. Raise ItemChanged
+        where one that was read is another now.
+        """
+        operation, parameters = replacement(self.key_attribute, key, read, meant)
+        with self._explained(conditional=True):
+            await raw_reply(getattr(self._client, operation)(TableName=self.name, **parameters))
+
+    async def delete(self, key: str) -> Raw | None:
+        """Delete the item. Return it without its key, None where there was none."""
         with self._explained():
             body = await raw_reply(
                 self._client.delete_item(
@@ -123,7 +158,7 @@ class ConfigTable:
                     ReturnValues="ALL_OLD",
                 )
             )
-            return delete_reply(body)
+            return self._replaced(body)
 
     async def scan(self) -> AsyncIterator[tuple[str, StoredAttributes]]:
         """Yield all keys and items, page by page."""
@@ -141,6 +176,12 @@ class ConfigTable:
             if not last:
                 return
             start = {"ExclusiveStartKey": last}
+
+    async def items(self) -> AsyncIterator[tuple[str, StoredAttributes]]:
+        """Yield all keys and items but histories."""
+        async for key, item in self.scan():
+            if not is_history(key):
+                yield key, item
 
     async def schema_problem(self) -> str | None:
         """Return what is wrong with the table's own keys and how to fix it; None: they are right.
@@ -192,6 +233,13 @@ class ConfigTable:
             )
         return created
 
+    def _replaced(self, body: bytes) -> Raw | None:
+        """The item that a write returns as it was before, without its key."""
+        raw = replaced_reply(body, lambda raw, _: raw)
+        if raw is not None:
+            raw.pop(self.key_attribute, None)
+        return raw
+
     def _asking(self, keys: Sequence[str], *, consistent: bool) -> Any:
         return {
             self.name: {
@@ -219,21 +267,15 @@ class ConfigTable:
         return await anyio.to_thread.run_sync(read, body, limiter=self._threads)
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Turn whatever a call raises into one error that an operator can act on."""
+    def _explained(self, *, conditional: bool = False) -> Iterator[None]:
+        """Turn whatever a call raises into one error that an operator can act on.
+
+        Of a conditional write, raise ItemChanged where it was not done.
+        """
         try:
             yield
         except Exception as error:
+            if conditional and is_failed_condition(error):
+                raise ItemChanged from error
             endpoint = self._client.meta.endpoint_url
             raise call_failure(error, self.name, endpoint) from error
-
-
-def exact(value: Any) -> Any:
-    """JSON values as DynamoDB takes them: a float becomes the `Decimal` of its shortest form."""
-    if isinstance(value, float):
-        return Decimal(repr(value))
-    if isinstance(value, dict):
-        return {name: exact(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [exact(item) for item in value]
-    return value

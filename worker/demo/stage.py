@@ -25,6 +25,7 @@ SETTINGS = {
     "WORKER_CONFIG_TABLE": "config",
     "WORKER_CONFIG_KEY": "key",
     "WORKER_CONFIG_TTL": "1",
+    "WORKER_CONFIG_INVALID": "bury",  # the demo shows what becomes of a tenant's bad item
     "WORKER_GRACE_PERIOD": "1",
     "WORKER_LEASE": "3",
     "WORKER_LOG_LEVEL": "INFO",

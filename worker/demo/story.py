@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 from worker.broker.admin import QueueAdmin
 from worker.client import Client
-from worker.config.table import exact
+from worker.config.raw_items import exact
 from worker.connections import open_connections
 from worker.demo.killing import Killed
 from worker.demo.receiver import Receiver

@@ -9,7 +9,8 @@ from typing import Any
 
 from worker.broker.admin import QueueAdmin
 from worker.client import Client
-from worker.config.table import ConfigTable, exact
+from worker.config.raw_items import exact
+from worker.config.table import ConfigTable
 from worker.demo.killing import Killed, kill_busiest, look_whether_back
 from worker.demo.receiver import Receiver
 from worker.demo.screen import ALL, Bars, Screen

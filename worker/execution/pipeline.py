@@ -61,7 +61,7 @@ class Pipeline:
             # Before its config, so that one that waits for long is no older when the job begins.
             or (await self._take_turn(claimed) if claimed.handler.turns is not None else None)
             or (await self._config.read(claimed) if self._config.needs_read(claimed) else None)
-            or self._config.check(claimed)
+            or (None if self._config.suits(claimed) else await self._config.do_without(claimed))
             or (await self._ask_gates(claimed) if self._hooks.before_run else None)
             # ... and again, since it may have waited in between.
             or (self._check_expiry(claimed) if claimed.job.expires_at is not None else None)

@@ -30,7 +30,8 @@ class ConfigInfo:
     """Which config a job ran with.
 
     `version` is the item's own attribute of that name, of any type, else a short digest of the
-    item. `stale` is whether DynamoDB was away and an old version was used.
+    item. `stale` is whether an old version was used, because DynamoDB was away or because the
+    handler can't use the latest one.
     """
 
     key: str

@@ -16,6 +16,7 @@ from worker.broker.outage import RedisOutage
 from worker.broker.queue import Queue
 from worker.connections import Connections, open_connections
 from worker.errors import StartupError
+from worker.execution.bad_configs import BadConfigs
 from worker.execution.bound_handler import BoundHandler
 from worker.execution.config_pace import ConfigPace
 from worker.execution.config_step import ConfigStep
@@ -181,10 +182,15 @@ class Service:
         outcomes = Outcomes(defaults, self.worker_id, self._clock, hooks.failed)
         limits = TimeLimits()
         pace = ConfigPace(slots.capacity)
+        bad_configs = BadConfigs(
+            keep=settings.config_invalid == "keep",
+            ttl=settings.config_ttl,
+            max_stale=settings.config_max_stale,
+        )
         pipeline = Pipeline(
             self._handlers,
             outcomes,
-            ConfigStep(connections.config, pace, outcomes),
+            ConfigStep(connections.config, pace, outcomes, bad_configs),
             HandlerStep(outcomes, limits, self._threads, hooks),
             hooks,
             suspects.wait_alone,

@@ -42,4 +42,7 @@ EVENTS = {
     "redis_back": "Redis answers again",
     "config_away": "DynamoDB can't be read",
     "config_back": "DynamoDB can be read again",
+    # config items
+    "config_unusable": "a handler can't use a version of an item",
+    "config_usable": "a later version of such an item works",
 }

@@ -12,6 +12,7 @@ from pydantic_core import from_json, to_json
 
 from worker.app import App, handler_name
 from worker.errors import JobFailed, Retry
+from worker.execution.bad_configs import BadConfigs
 from worker.execution.batches import Batches
 from worker.execution.bound_handler import BoundHandler
 from worker.execution.claimed_job import ClaimedJob, StopReason
@@ -39,6 +40,7 @@ from worker.testing.failures import Failures, info_of
 _QUEUE = Keys("jobs")
 _WORKER_ID = "testing"
 _KEY = "key"  # the config table's partition key
+_BURY_AT_ONCE = BadConfigs(keep=False, ttl=0, max_stale=0)  # a test is to see what is wrong
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,7 @@ class _OneJob:
         pipeline = Pipeline(
             _bound(app, defaults.policy, state),
             outcomes,
-            ConfigStep(_OneItem(config), ConfigPace(1), outcomes),
+            ConfigStep(_OneItem(config), ConfigPace(1), outcomes, _BURY_AT_ONCE),
             HandlerStep(outcomes, limits, HandlerThreads(1), hooks),
             hooks,
             _not_alone,
@@ -209,6 +211,9 @@ class _OneItem:
 
     async def load(self, key: str, *, confirm_absence: bool = False) -> ConfigItem:
         return self.remembered(key, confirm_absence=confirm_absence)
+
+    async def load_again(self, key: str) -> ConfigItem:
+        return self.remembered(key)
 
     def is_stale(self, _: ConfigItem) -> bool:
         return False
