@@ -93,7 +93,7 @@ def shown_line(dev: Program, part: str) -> str:
 def pushed(dev: Program, folder: Path) -> Any:
     """The result of the job that the screen says to push."""
     done = typed(shown_line(dev, "worker push resize"), folder)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr + dev.text
     return json.loads(done.stdout)["result"]
 
 
