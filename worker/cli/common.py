@@ -37,8 +37,8 @@ AllOption = Annotated[bool, typer.Option("--all", "-a", help="The whole dead lis
 
 REDIS_VARIABLES = "Variables: WORKER_REDIS_URL, WORKER_QUEUE."
 DYNAMO_VARIABLES = (
-    "Variables: WORKER_CONFIG_TABLE, WORKER_CONFIG_KEY, WORKER_APP, AWS_REGION, AWS_ENDPOINT_URL_DYNAMODB, and "
-    "all others of botocore."
+    "Variables: WORKER_CONFIG_TABLE, WORKER_CONFIG_KEY, WORKER_APP, AWS_REGION, "
+    "AWS_ENDPOINT_URL_DYNAMODB, and all others of botocore."
 )
 # Named here since help must be quick, and the class of the settings takes long to import.
 RUN_VARIABLES = (
