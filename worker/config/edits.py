@@ -25,7 +25,7 @@ class Edits:
 
     def __init__(self, table: ConfigTable) -> None:
         self.table = table
-        self.history = History(table)
+        self.history: History = History(table)
         self.problem: str | None = None
 
     async def read(self, key: str) -> Raw | None:
