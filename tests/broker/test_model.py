@@ -29,6 +29,7 @@ from redis.asyncio import Redis
 
 from tests.support.servers import RedisServer
 from worker.broker import scripts
+from worker.broker.connection import ResilientPool
 from worker.broker.queue import Exchange, Queue
 from worker.execution.defaults import JobDefaults
 from worker.execution.outcomes import Outcomes
@@ -114,7 +115,7 @@ class Model(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.runner = asyncio.Runner()
-        self.redis = Redis(port=self.server.port)
+        self.redis = Redis.from_pool(ResilientPool(port=self.server.port))
         self.look = redis.Redis(port=self.server.port)
         self.look.flushall()
         self.clock = RedisClock()

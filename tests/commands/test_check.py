@@ -1,5 +1,6 @@
 """`worker check`: every finding has a line that says how to fix it; exit code 1 for problems."""
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -281,3 +282,11 @@ def test_dynamodb_that_can_not_be_used_is_a_problem(
     assert done.exit_code == 1
     (problem,) = problems(done.stdout)
     assert message in problem
+
+
+def test_findings_as_json(command: Command) -> None:
+    done = command("check", "tests.apps.basic:app", "--json")
+    findings = [json.loads(line) for line in done.stdout.splitlines()]
+    assert all(finding.keys() == {"level", "text"} for finding in findings)
+    assert {"ok", "problem"} >= {finding["level"] for finding in findings} - {"warning"}
+    assert any(finding["text"].startswith("handler echo: ") for finding in findings)

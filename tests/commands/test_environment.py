@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.commands import Command
 from tests.support.table import Table
-from worker.cli.common import RUN_VARIABLES
+from worker.cli.common import DYNAMO_VARIABLES, RUN_VARIABLES
 from worker.cli.environment import aws_variables, known_variables, unknown_variables
 from worker.settings import Settings
 
@@ -85,7 +85,9 @@ def test_a_worker_logs_them_once(
 
 def test_help_names_every_variable() -> None:
     """Who adds a setting adds it there too."""
-    named = {name.strip(";.") for name in RUN_VARIABLES.replace(",", "").split()}
+    named = {
+        name.strip(";.") for name in (RUN_VARIABLES + DYNAMO_VARIABLES).replace(",", "").split()
+    }
     ours = {f"WORKER_{name.upper()}" for name in Settings.model_fields}
     assert {name for name in named if name.startswith("WORKER_")} == ours
 

@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from worker.cli.common import QueuesOption, count_of, open_queues, run, wants_colours
+from worker.cli.common import (
+    JsonOption,
+    QueuesOption,
+    count_of,
+    open_queues,
+    print_json,
+    run,
+    wants_colours,
+)
 from worker.runtime.printable import printable
 
 if TYPE_CHECKING:
@@ -31,8 +39,9 @@ def check(
     target: Annotated[str, typer.Argument(metavar="MODULE:APP", help="Where the App is.")],
     queue: QueuesOption = None,
     all_items: Annotated[
-        bool, typer.Option("--all-items", help="Check all items, not only those of handlers.")
+        bool, typer.Option("--all-items", "-a", help="Check all items, not only those of handlers.")
     ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Check the app, Redis and DynamoDB; change nothing.
 
@@ -49,13 +58,22 @@ def check(
         for part in parts:
             async for level, text in part:
                 counts[level] += 1
-                label = f"{level:<8}"
-                shown = typer.style(label, _COLOURS[level]) if wants_colours() else label
-                typer.echo(f"{shown} {printable(text)}")
-        typer.echo(f"problems: {counts['problem']}, warnings: {counts['warning']}")
+                _show(level, text, as_json=as_json)
+        if not as_json:
+            typer.echo(f"problems: {counts['problem']}, warnings: {counts['warning']}")
         return 1 if counts["problem"] else 0
 
     run(main, *(queue or ()))
+
+
+def _show(level: str, text: str, *, as_json: bool) -> None:
+    """Print a finding: a line for people, or one of JSON."""
+    if as_json:
+        print_json({"level": level, "text": text})
+        return
+    label = f"{level:<8}"
+    shown = typer.style(label, _COLOURS[level]) if wants_colours() else label
+    typer.echo(f"{shown} {printable(text)}")
 
 
 async def _about_app(target: str, settings: "Settings") -> AsyncIterator[Finding]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from worker.cli.common import (
+    DYNAMO_VARIABLES,
     NOT_THERE,
     JsonOption,
     bytes_of,
@@ -40,7 +41,10 @@ if TYPE_CHECKING:
     from worker.jobs.stored_attributes import StoredAttributes
     from worker.settings import Settings
 
-app: typer.Typer = group(help="The config table in DynamoDB: look at items, edit them, create it.")
+app: typer.Typer = group(
+    help="The config table in DynamoDB: look at items, edit them, create it.",
+    epilog=DYNAMO_VARIABLES,
+)
 
 Key = Annotated[str, typer.Argument(metavar="KEY", help="The item's key.")]
 Show = Annotated[
@@ -61,7 +65,11 @@ Force = Annotated[bool, typer.Option("--force", help="Write what no job could us
 
 
 @app.command()
-def get(key: Key, show: Show = False) -> None:
+def get(
+    key: Key,
+    as_json: JsonOption = False,  # noqa: ARG001 - for those who give it to every command
+    show: Show = False,
+) -> None:
     """Print the whole item as JSON. Exit code 3 where there is none."""
 
     async def main(settings: "Settings") -> int:

@@ -9,7 +9,7 @@ from worker.settings import ENV_FILE, Settings
 
 _PREFIX = "WORKER_"
 # Read by commands, or set for their children, and no settings.
-_NO_SETTINGS = {"WORKER_APP", "WORKER_SUPERVISOR_PID", dev.VARIABLE}
+_NO_SETTINGS = {"WORKER_SUPERVISOR_PID", dev.VARIABLE}
 _SERVICE_HOST = "_SERVICE_HOST"
 # Variables that belong together: where the environment has one of them, `.env` adds none.
 _GROUPS = (
