@@ -37,7 +37,7 @@ def test_a_url_that_cannot_be_read_is_refused_without_quoting_it(url: str) -> No
     assert "secret" not in str(caught.value)
 
 
-def test_a_worker_told_an_option_that_redis_py_does_not_know_says_so(
+def test_an_option_that_redis_py_does_not_know_is_named(
     run_command: Callable[..., Any],
 ) -> None:
     done = run_command("run", "tests.apps.basic:app", redis_url="redis://localhost/0?colour=red")

@@ -103,7 +103,7 @@ def test_retry_puts_a_job_back_at_the_end_with_its_counts_at_0(
     ]
 
 
-def test_a_job_that_died_by_a_fault_since_mended_succeeds_after_retry(
+def test_a_job_that_died_by_a_fault_since_fixed_succeeds_after_retry(
     command: Command, start_worker: StartWorker, r: redis.Redis, table: Table
 ) -> None:
     producer = Producer(r)

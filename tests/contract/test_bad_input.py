@@ -141,7 +141,7 @@ def test_what_is_no_job_is_buried_as_malformed_with_its_bytes_intact(
     "wrong",
     [b'"config":""', b'"payload":NaN', b'"payload":"\xff"', b'"payload":"' + b"p" * MIB + b'"'],
 )
-def test_the_producer_of_a_malformed_job_is_told_at_its_reply_to_as_well(
+def test_the_producer_of_a_malformed_job_gets_its_result_at_reply_to_as_well(
     shared: Shared, wrong: Any
 ) -> None:
     shared.r.delete("replies")

@@ -380,7 +380,7 @@ def test_results_are_waited_for_on_one_subscription_and_never_polled(
     assert within(main) == sorted(f"waits-{n}" for n in range(50))
 
 
-def test_results_are_heard_over_the_older_protocol_too(
+def test_results_arrive_over_the_older_protocol_too(
     shared: Shared, within: Callable[..., Any]
 ) -> None:
     async def main(client: Client) -> Result:
@@ -392,7 +392,7 @@ def test_results_are_heard_over_the_older_protocol_too(
     assert within(main, redis_url=f"{shared.redis_server.url}?protocol=2").id == "resp2"
 
 
-def test_a_lost_subscription_is_made_anew(shared: Shared, within: Callable[..., Any]) -> None:
+def test_a_lost_subscription_is_made_again(shared: Shared, within: Callable[..., Any]) -> None:
     async def main(client: Client) -> Result:
         async with _waiting(client, "cut off") as results:
             await _until(lambda: shared.r.pubsub_channels("*cut off*"))

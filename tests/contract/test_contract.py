@@ -338,7 +338,7 @@ def test_where_there_was_no_config_the_result_says_null(p: Producer) -> None:
     assert p.run("echo")["config"] is None
 
 
-def test_a_config_without_a_version_is_told_by_a_digest_that_changes_with_it(
+def test_a_config_without_a_version_has_a_digest_that_changes_with_it(
     shared: Shared, p: Producer
 ) -> None:
     shared.table.put("plain", a={"x": 1, "y": {"b", "c", "d", "e"}})
@@ -352,7 +352,7 @@ def test_a_config_without_a_version_is_told_by_a_digest_that_changes_with_it(
     assert other["version"] != first["version"]
 
 
-def test_a_result_lives_a_day_unless_told_otherwise(shared: Shared, p: Producer) -> None:
+def test_a_result_lives_a_day_by_default(shared: Shared, p: Producer) -> None:
     result = p.run("echo")
     assert 86_390_000 < shared.r.pttl(f"{{jobs}}:result:{result['id']}") <= 86_400_000
 

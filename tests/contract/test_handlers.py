@@ -178,7 +178,7 @@ def test_payloads_are_validated_into_the_annotated_type(
         ("constrained", 3, "greater than 3"),
     ],
 )
-def test_what_fails_the_type_is_told_by_attribute(
+def test_what_fails_the_type_is_named_by_attribute(
     shared: Shared, handler: Any, payload: Any, attribute: Any
 ) -> None:
     result = shared.producer.run(handler, payload)

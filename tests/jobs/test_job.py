@@ -112,9 +112,7 @@ def test_a_job_with_counts_as_floats_goes_on_with_integers() -> None:
         (-1_760_000_000, False),
     ],
 )
-def test_seconds_are_told_from_ms_by_the_year_that_they_make(
-    expires_at: Any, expected: Any
-) -> None:
+def test_seconds_and_ms_differ_by_the_year_that_they_make(expires_at: Any, expected: Any) -> None:
     assert looks_like_seconds(expires_at) is expected
 
 

@@ -247,7 +247,7 @@ def test_a_package_of_a_name_that_is_taken_is_refused(in_folder: Any) -> None:
 
 
 @pytest.mark.parametrize("line", ["from queue import mine", "import queue; queue.mine"])
-def test_a_module_that_wants_a_sibling_of_such_a_name_is_told_why_it_gets_another(
+def test_a_module_that_wants_a_sibling_of_such_a_name_learns_why_it_gets_another(
     in_folder: Any, line: Any
 ) -> None:
     (in_folder / "queue.py").write_text("mine = 1")

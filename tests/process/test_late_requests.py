@@ -38,7 +38,7 @@ def test_a_claim_that_arrives_late_strands_nothing_with_a_worker_that_has_its_ha
     producer.result(after, 5)
 
 
-def test_of_twins_the_one_that_was_settled_unheard_is_dropped_and_the_other_goes_on(
+def test_of_twins_the_one_whose_settle_had_no_reply_is_dropped_and_the_other_goes_on(
     start_worker: StartWorker, r: redis.Redis, producer: Producer, proxy: RedisProxy
 ) -> None:
     lost = proxy.lose_next_reply(b"finished_at")

@@ -40,7 +40,7 @@ def assert_each_ran_once(producer: Producer, ids: list[str]) -> None:
     assert producer.dead() == []
 
 
-def test_jobs_whose_claim_was_never_heard_of_run_once(
+def test_jobs_whose_claim_had_no_reply_run_once(
     start_worker: StartWorker, r: Any, producer: Producer, proxy: RedisProxy
 ) -> None:
     ids = [f"claim-{number}" for number in range(50)]
@@ -52,7 +52,7 @@ def test_jobs_whose_claim_was_never_heard_of_run_once(
     assert "whose reply was lost; runs now" in worker.log
 
 
-def test_a_job_whose_blocking_read_was_never_heard_of_runs_once(
+def test_a_job_whose_blocking_read_had_no_reply_runs_once(
     start_worker: StartWorker, r: Any, producer: Producer, proxy: RedisProxy
 ) -> None:
     lost = proxy.lose_next_reply(b"BLMOVE", reply=b'"blmove"')
@@ -63,7 +63,7 @@ def test_a_job_whose_blocking_read_was_never_heard_of_runs_once(
     assert lost.is_set()
 
 
-def test_jobs_whose_settling_was_never_heard_of_run_once_and_are_told_once(
+def test_jobs_whose_settle_had_no_reply_run_once_and_are_published_once(
     start_worker: StartWorker, r: Any, producer: Producer, proxy: RedisProxy
 ) -> None:
     ids = [f"settle-{number}" for number in range(30)]
@@ -80,7 +80,7 @@ def test_jobs_whose_settling_was_never_heard_of_run_once_and_are_told_once(
     assert sorted(channels) == sorted(f"{{jobs}}:result:{id}" for id in ids)
 
 
-def test_a_retry_or_burial_that_was_never_heard_of_happens_once(
+def test_a_retry_or_burial_that_had_no_reply_happens_once(
     start_worker: StartWorker, producer: Producer, proxy: RedisProxy
 ) -> None:
     start_worker(app="tests.apps.basic:app", redis_url=proxy.url, backoff_base=0.01)
@@ -107,7 +107,7 @@ def test_a_lease_taken_without_our_hearing_of_it_costs_nothing(
     assert r.zcard("{jobs}:workers") == 1
 
 
-def test_a_leave_that_was_never_heard_of_is_repeated(
+def test_a_deregistration_that_had_no_reply_is_repeated(
     start_worker: StartWorker, r: Any, producer: Producer, proxy: RedisProxy
 ) -> None:
     worker = start_worker(app=APP, redis_url=proxy.url, grace_period=0)

@@ -297,7 +297,7 @@ def test_a_worker_that_has_its_hands_full_tells_of_each_outage_and_return(
     assert lines(worker) == (2, 2)
 
 
-def test_a_worker_told_to_stop_while_redis_is_away_still_goes(
+def test_a_worker_that_is_stopped_while_redis_is_away_still_ends(
     start_worker: StartWorker, world: Any
 ) -> None:
     worker = start_worker(app=APP, redis_url=world.proxy.url, grace_period=0.5, lease=2)

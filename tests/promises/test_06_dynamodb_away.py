@@ -305,7 +305,7 @@ def test_unprocessed_keys_are_asked_for_again(
         ("AccessDeniedException", "dynamodb:BatchGetItem"),
     ],
 )
-def test_wrong_credentials_are_told_apart_from_an_outage(
+def test_wrong_credentials_are_not_reported_as_an_outage(
     start: StartWorker,
     r: redis.Redis,
     producer: Producer,
@@ -326,7 +326,7 @@ def test_wrong_credentials_are_told_apart_from_an_outage(
     assert producer.dead() == []
 
 
-def test_a_deleted_table_is_told_apart_and_its_jobs_wait(
+def test_a_deleted_table_is_named_and_its_jobs_wait(
     start: StartWorker, r: redis.Redis, producer: Producer, table: Table
 ) -> None:
     table.put("k", width=1)

@@ -33,7 +33,7 @@ def test_the_log_names_the_job_and_shows_the_stack_and_once_more_when_the_lease_
     assert worker.log.count(BLOCKED) == 2
 
 
-def test_a_loop_that_is_blocked_for_less_than_a_second_is_not_told(
+def test_a_loop_that_is_blocked_for_less_than_a_second_is_not_reported(
     start_worker: StartWorker, producer: Producer
 ) -> None:
     worker = start_worker(app=APP)

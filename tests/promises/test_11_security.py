@@ -88,7 +88,7 @@ def test_a_worker_runs_under_the_smallest_acl(
                 worker.flushall()
 
 
-def test_a_wrong_password_is_told_without_it(start_worker: StartWorker, guarded: Any) -> None:
+def test_a_wrong_password_is_reported_without_it(start_worker: StartWorker, guarded: Any) -> None:
     url = f"redis://worker:{PASSWORD}-wrong@127.0.0.1:{guarded.port}/0"
     worker = start_worker(redis_url=url, ready=False)
     assert worker.wait() == 1
