@@ -336,7 +336,7 @@ def test_jobs_of_one_batch_are_each_held_to_their_own_item() -> None:
     in_world(main)
 
 
-def test_the_version_that_a_job_is_told_is_the_one_that_serves_on() -> None:
+def test_a_job_sees_the_version_that_serves_on() -> None:
     async def main(world: World) -> None:
         await world.edit({"ms": 1, "version": "one"})
         await world.run()
