@@ -51,16 +51,17 @@ def _stopped(world: World, slot: int) -> Iterator[None]:
 
 @_fault
 def _terminated(world: World, slot: int) -> Iterator[None]:
-    world.slots[slot].told_to_end = True
+    world.slots[slot].asked_to_end = True
     world.slots[slot].signal(signal.SIGTERM)
     yield
 
 
 @_fault
 def _terminated_twice(world: World, slot: int) -> Iterator[None]:
-    world.slots[slot].told_to_end = True
+    world.slots[slot].asked_to_end = True
     world.slots[slot].signal(signal.SIGTERM)
     yield
+    world.slots[slot].asked_to_end = True  # it may be the successor that gets the second one
     world.slots[slot].signal(signal.SIGTERM)
 
 

@@ -33,14 +33,14 @@ class Slot:
         self.number = number
         self.proxy = proxy
         self.log = log
-        self.told_to_end = False
+        self.asked_to_end = False
         self.down = False
         self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None
         self._log_from = 0
 
     def start(self) -> None:
-        self.told_to_end = self.down = False
+        self.asked_to_end = self.down = False
         self._log_from = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
@@ -132,7 +132,7 @@ class World:
     def stop_workers(self) -> None:
         """The last drain, in a world that is whole again: every exit code must be 0."""
         for slot in self.slots:
-            slot.told_to_end = True
+            slot.asked_to_end = True
             slot.signal(signal.SIGTERM)
         for slot in self.slots:
             code = wait_until(lambda slot=slot: _ended(slot), 30, f"worker {slot.number} ends")[0]
@@ -145,7 +145,7 @@ class World:
             self.tally["starts that gave up"] += 1
         elif code == -signal.SIGKILL:
             self.tally["killed by a job"] += 1
-        elif slot.told_to_end:
+        elif slot.asked_to_end:
             self.tally[f"exit code {code}"] += 1
         else:
             self.problems.append(f"worker {slot.number} ended by itself with {code}")
