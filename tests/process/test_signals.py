@@ -220,3 +220,25 @@ def test_the_signals_of_a_forked_child_are_its_own(
     assert done.stderr == ""
     lines = done.stdout.splitlines()
     assert lines[-2:] == ["child ended by 15 stopped []", "stopped [1]"]
+
+
+IN_A_FINALIZER = """
+import signal, time
+from worker.runtime.signals import end_on_signals
+end_on_signals()
+class Dying:
+    def __del__(self):
+        signal.raise_signal(signal.{name})
+Dying()
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("number", ENDS, ids=lambda number: number.name)
+def test_a_signal_in_a_finalizer_ends_the_start_all_the_same(number: signal.Signals) -> None:
+    """Python ignores what a finalizer raises, and the import system runs some."""
+    program = IN_A_FINALIZER.replace("{name}", number.name)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=20, check=False
+    )
+    assert (done.returncode, done.stderr) == (128 + number, "")

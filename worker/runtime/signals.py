@@ -7,6 +7,7 @@ them. This module imports next to nothing for that reason.
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _ENDS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _DEFAULTS = (signal.SIG_DFL, signal.default_int_handler)
+_MOMENT = 0.01  # seconds: until the finalizer that was interrupted has ended
 
 
 class Ended(SystemExit):
@@ -39,6 +41,7 @@ def end_on_signals() -> None:
     for number in _ENDS:
         if signal.getsignal(number) in _DEFAULTS:
             signal.signal(number, _end)
+    sys.unraisablehook = _raise_again
 
 
 def _end(number: int, _: FrameType | None) -> None:
@@ -46,6 +49,21 @@ def _end(number: int, _: FrameType | None) -> None:
     if not _State.passed_on:
         _State.arrived = True
         raise Ended(128 + number)
+
+
+def _raise_again(ignored: "sys.UnraisableHookArgs") -> None:
+    """Raise `Ended` again, a moment later, where Python has just ignored it.
+
+    Python reports and drops what is raised in a finalizer or a weak reference's callback, as the
+    import system has them. The process would go on, and finish an import that takes a minute.
+    """
+    error = ignored.exc_value
+    if isinstance(error, Ended) and isinstance(error.code, int):
+        number = error.code - 128
+        signal.signal(signal.SIGALRM, lambda _, frame: _end(number, frame))
+        signal.setitimer(signal.ITIMER_REAL, _MOMENT)
+    else:
+        sys.__unraisablehook__(ignored)
 
 
 @contextmanager
